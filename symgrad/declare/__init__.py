@@ -1,0 +1,1 @@
+"""Declare: typed, shaped, hash-consed graph nodes and the operations that make them."""

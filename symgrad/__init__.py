@@ -1,0 +1,1 @@
+"""symgrad: a symbolic computation-graph compiler."""

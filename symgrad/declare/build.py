@@ -1,0 +1,535 @@
+"""Build nodes from statements: broadcasting, promotion, and the text notation.
+
+Every function here ends in ``apply``, which makes the node of one comprehension.  The
+graph is kept in a normal form of small statements: an elementwise node applies one
+scalar function, a movement has one read as its body, a reduction has one read or a
+product of reads.  A statement with a larger body is built of these.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from symgrad.declare import dtypes, scalar
+from symgrad.declare.comprehension import (
+    Comprehension,
+    Guard,
+    Index,
+    Read,
+    Value,
+    affine,
+    along,
+    combine,
+    compact,
+)
+from symgrad.declare.dims import Size
+from symgrad.declare.scalar import FUNCTIONS, Expr
+from symgrad.declare.tensor import (
+    Shape,
+    Tensor,
+    as_tensor,
+    constant,
+    make,
+    print_shape,
+    size_of,
+)
+from symgrad.errors import DTypeError, ParseError, ShapeError
+
+ZERO = Index()
+
+
+def apply(c: Comprehension, args: Sequence[Tensor], dtype: str | None = None) -> Tensor:
+    """Return the node of one statement, unused operands dropped."""
+    c, operands = compact(c.with_guards(c.guards), args)
+    if dtype is None:
+        dtype = result_type(c, operands)
+    return make(c, operands, c.shape, dtype)
+
+
+def result_type(c: Comprehension, args: Sequence[Tensor]) -> str:
+    """Return the element type of a statement's result."""
+    if c.reduce in ("argmax", "argmin"):
+        return "int64"
+    if c.reduce in ("any", "all"):
+        return "bool"
+    kind = infer_type(c.body, [args[r.operand].dtype for r in c.reads])
+    if c.reduce in ("sum", "prod") and kind in ("bool", "int32"):
+        return "int64"
+    return kind
+
+
+def infer_type(e: Expr, reads: Sequence[str]) -> str:
+    """Return the type of a body, given the types of its reads."""
+    if e.fn == "read":
+        return reads[e.value]  # type: ignore[index]
+    if e.fn == "number":
+        return dtypes.weak(e.value, None)  # type: ignore[arg-type]
+    if e.fn in ("axis", "size"):
+        return "int64"
+    kind = FUNCTIONS[e.fn].result
+    if kind == "bool":
+        return "bool"
+    args = e.args[1:] if e.fn == "select" else e.args
+    known = [infer_type(a, reads) for a in args if a.fn != "number"]
+    literal = [a.value for a in args if a.fn == "number"]
+    merged = dtypes.promote(*known) if known else None
+    for value in literal:
+        merged = dtypes.weak(value, merged)  # type: ignore[arg-type]
+    assert merged is not None
+    return dtypes.as_float(merged) if kind == "float" else merged
+
+
+def broadcast_shapes(what: str, *tensors: Tensor) -> Shape:
+    """Return the shape that these shapes broadcast to.
+
+    Raises:
+        ShapeError: naming the operation, the operands and their shapes.
+    """
+    rank = max((t.ndim for t in tensors), default=0)
+    result: list[Size] = [1] * rank
+    for t in tensors:
+        for d, extent in enumerate(t.shape, start=rank - t.ndim):
+            if extent == 1 or extent == result[d]:
+                continue
+            if result[d] != 1:
+                shapes = " and ".join(t.describe() for t in tensors if t.shape)
+                raise ShapeError(
+                    f"{what}: the shapes of {shapes} do not fit: dimension "
+                    f"{d - rank} is {result[d]} in one and {extent} in the other; "
+                    "dimensions must be equal, or one of them 1"
+                )
+            result[d] = extent
+    return tuple(result)
+
+
+def broadcast_index(shape: Shape, out: Shape) -> tuple[Index, ...]:
+    """Return how a tensor of ``shape`` is read in an elementwise loop over ``out``."""
+    offset = len(out) - len(shape)
+    return tuple(
+        ZERO if extent == 1 and out[offset + d] != 1 else along(offset + d)
+        for d, extent in enumerate(shape)
+    )
+
+
+def elementwise(fn: str, *values: Any) -> Tensor:
+    """Return a scalar function applied to each element, with broadcasting.
+
+    >>> from symgrad.declare.tensor import input
+    >>> elementwise("add", input("x", (3, 1)), 2.0).shape
+    (3, 1)
+    """
+    function = FUNCTIONS[fn]
+    first = 1 if fn == "select" else 0
+    known = [v.dtype for v in values[first:] if isinstance(v, Tensor)]
+    beside = dtypes.promote(*known) if known else None
+    tensors = [
+        as_tensor(v, "bool" if n < first else beside) for n, v in enumerate(values)
+    ]
+    tensors = [*tensors[:first], *_promoted(fn, function.result, tensors[first:])]
+    shape = broadcast_shapes(fn, *tensors)
+    reads = tuple(
+        Read(n, broadcast_index(t.shape, shape)) for n, t in enumerate(tensors)
+    )
+    body = Expr(fn, *(scalar.read(n) for n in range(len(tensors))))
+    return apply(Comprehension(fn, len(shape), shape, body, reads), tensors)
+
+
+_LOGICAL = ("and", "or", "xor", "not")
+
+
+def _promoted(fn: str, result: str, tensors: list[Tensor]) -> list[Tensor]:
+    common = dtypes.promote(*(t.dtype for t in tensors))
+    if result == "float":
+        common = dtypes.as_float(common)
+    if fn in _LOGICAL and common != "bool":
+        raise DTypeError(
+            f"{fn} needs bool operands, not {common}: compare first (x != 0)"
+        )
+    if common == "bool" and fn in ("add", "sub", "mul", "neg", "pow", "floordiv"):
+        common = "int64"
+    return [cast(t, common) for t in tensors]
+
+
+def cast(t: Tensor, dtype: str) -> Tensor:
+    """Return ``t`` with its elements converted (towards zero, float to integer)."""
+    if t.dtype == dtype:
+        return t
+    known = scalar_constant(t)
+    if known is not None and not (dtype in dtypes.INTEGERS and t.dtype != "bool"):
+        return constant(known.astype(dtype))
+    index = tuple(along(a) for a in range(t.ndim))
+    c = Comprehension(
+        f"as_{dtypes.short(dtype)}", t.ndim, t.shape, scalar.read(0), (Read(0, index),)
+    )
+    return apply(c, [t], dtype)
+
+
+def scalar_constant(t: Tensor) -> Any:
+    """Return the 0-d array of a scalar constant, or None."""
+    from symgrad.declare.tensor import Constant
+
+    if isinstance(t.op, Constant) and t.op.value.ndim == 0:
+        return t.op.value
+    return None
+
+
+def movement(
+    name: str,
+    t: Tensor,
+    shape: Shape,
+    index: Sequence[Index],
+    guards: Sequence[Guard] = (),
+    others: Sequence[tuple[Tensor, tuple[Index, ...]]] = (),
+) -> Tensor:
+    """Return ``y[axes] = t[index] if guards else 0``.
+
+    ``others`` are integer tensors and how they are read: reads 1, 2, … that indices
+    refer to with ``Value``.
+    """
+    if not guards and shape == t.shape:
+        if all(i.axis == a for a, i in enumerate(index)):
+            return t
+    reads = [Read(0, tuple(index))]
+    reads += [Read(n + 1, where) for n, (_, where) in enumerate(others)]
+    c = Comprehension(
+        name, len(shape), shape, scalar.read(0), tuple(reads), guards=tuple(guards)
+    )
+    return apply(c, [t, *(o for o, _ in others)], t.dtype)
+
+
+def broadcast_to(t: Tensor, shape: Shape) -> Tensor:
+    """Return ``t`` repeated along new and size-1 dimensions."""
+    if t.shape == shape:
+        return t
+    return movement("broadcast_to", t, shape, broadcast_index(t.shape, shape))
+
+
+def reduction(
+    kind: str, t: Tensor, axes: Sequence[int], keepdims: bool = False
+) -> Tensor:
+    """Return ``t`` reduced over ``axes``.
+
+    >>> from symgrad.declare.tensor import input
+    >>> reduction("sum", input("x", (3, 4)), [0]).shape
+    (4,)
+    """
+    kept = [d for d in range(t.ndim) if d not in axes]
+    order = [*kept, *axes]
+    place = {d: a for a, d in enumerate(order)}
+    index = tuple(along(place[d]) for d in range(t.ndim))
+    c = Comprehension(
+        kind,
+        len(kept),
+        tuple(t.shape[d] for d in order),
+        scalar.read(0),
+        (Read(0, index),),
+        kind,
+    )
+    y = apply(c, [t]) if axes else cast(t, result_type(c, [t]))
+    if not keepdims:
+        return y
+    shape = tuple(1 if d in axes else s for d, s in enumerate(t.shape))
+    where = [along(d) for d in kept]
+    return movement("expand_dims", y, shape, where)
+
+
+def build(e: Expr, values: Mapping[Expr, Tensor], beside: str | None = None) -> Tensor:
+    """Return the graph of a scalar expression, given tensors for its atoms."""
+    memo: dict[Expr, Any] = dict(values)
+
+    def walk(e: Expr) -> Any:
+        if e not in memo:
+            if e.fn == "number":
+                memo[e] = e.value
+            elif e.fn == "size":
+                memo[e] = size_of(e.value, beside)  # type: ignore[arg-type]
+            else:
+                memo[e] = _call(e.fn, [walk(a) for a in e.args], beside)
+        return memo[e]
+
+    return as_tensor(walk(e), beside)
+
+
+def _call(fn: str, args: list[Any], beside: str | None) -> Tensor:
+    if not any(isinstance(a, Tensor) for a in args):
+        args = [as_tensor(a, beside) for a in args]
+    return elementwise(fn, *args)
+
+
+def iota(axis: int, shape: Shape, dtype: str = "int64") -> Tensor:
+    """Return the index along ``axis``, broadcastable against ``shape``."""
+    extents = tuple(s if a == axis else 1 for a, s in enumerate(shape))
+    c = Comprehension("arange", len(shape), extents, scalar.axis(axis), ())
+    return cast(apply(c, [], "int64"), dtype)
+
+
+# -- the text notation -------------------------------------------------------------------
+
+
+def define(
+    text: str,
+    operands: Mapping[str, Tensor],
+    sizes: Mapping[str, Size] | None = None,
+    name: str | None = None,
+) -> Tensor:
+    """Return the tensor that a statement in index notation defines.
+
+    Args:
+        text: ``y[i, j] = sum[k](a[i, k]*b[k, j])``; the reduction is one of sum, prod,
+            max, min, argmax, argmin, any, all, or absent.  A guard is written
+            ``… if 0 <= i - p < n else 0``.
+        operands: a tensor for each name that is read.
+        sizes: integers or dimensions for the other names: extents of axes that no
+            plain read fixes (by the axis's name), strides, offsets.
+        name: what pictures and printed graphs call the operation.
+
+    Raises:
+        ParseError: the text is not in the notation.
+        ShapeError: two operands give an axis different extents, or none does.
+
+    >>> from symgrad.declare.tensor import input
+    >>> a, b = input("a", (2, 3)), input("b", (3, 4))
+    >>> define("y[i, j] = sum[k](a[i, k]*b[k, j])", {"a": a, "b": b}).shape
+    (2, 4)
+    """
+    return _Statement(text, operands, sizes or {}, name).tensor()
+
+
+class _Statement:
+    """A parsed statement: its axes, reads, guards and body."""
+
+    def __init__(
+        self,
+        text: str,
+        operands: Mapping[str, Tensor],
+        sizes: Mapping[str, Size],
+        name: str | None,
+    ) -> None:
+        self.text, self.operands, self.sizes = text, operands, sizes
+        left, equals, right = text.partition("=")
+        head = scalar.parse_syntax(left)
+        if not equals or not isinstance(head, ast.Subscript):
+            raise ParseError(f"write 'y[i, j] = …', not {text!r}")
+        self.axes = {n: a for a, n in enumerate(_names(head.slice))}
+        self.rank = len(self.axes)
+        self.name = name or ast.unparse(head.value)
+        self.reads: list[Read] = []
+        self.args: list[Tensor] = []
+        self.guards: list[Guard] = []
+        body, self.reduce = self._reduction(scalar.parse_syntax(right))
+        body = self._guarded(body)
+        self.body = scalar.from_ast(body, right.strip(), self._atom)
+        self.extents = self._extents()
+
+    def _reduction(self, tree: ast.expr) -> tuple[ast.expr, str | None]:
+        match tree:
+            case ast.Call(func=ast.Subscript(value=ast.Name(id=kind)), args=[body]):
+                for n in _names(tree.func.slice):  # type: ignore[attr-defined]
+                    self.axes[n] = len(self.axes)
+                return body, kind
+        return tree, None
+
+    def _guarded(self, tree: ast.expr) -> ast.expr:
+        match tree:
+            case ast.IfExp(orelse=ast.Constant(value=0)):
+                tests = (
+                    tree.test.values
+                    if isinstance(tree.test, ast.BoolOp)
+                    else [tree.test]
+                )
+                self.guards += [self._guard(t) for t in tests]
+                return tree.body
+        return tree
+
+    def _guard(self, test: ast.expr) -> Guard:
+        match test:
+            case ast.Compare(
+                left=ast.Constant(value=0),
+                ops=[ast.LtE(), ast.Lt()],
+                comparators=[middle, bound],
+            ):
+                index = self._index(bound)
+                if index.terms:
+                    raise ParseError(f"a guard's bound must be a size: {self.text!r}")
+                return Guard(self._index(middle), index.constant)
+            case ast.Compare(ops=[ast.LtE()], comparators=[right]):
+                return Guard(
+                    combine([(self._index(right), 1), (self._index(test.left), -1)]),
+                    None,
+                )
+        raise ParseError(f"a guard is '0 <= index < size' or 'index <= index': {self.text!r}")
+
+    def _atom(self, node: ast.expr) -> Expr | None:
+        match node:
+            case ast.Subscript(value=ast.Name(id=operand)):
+                return scalar.read(self._read(operand, node.slice))
+            case ast.Name(id=n) if n in self.axes:
+                return scalar.axis(self.axes[n])
+            case ast.Name(id=n) if n in self.sizes:
+                value = self.sizes[n]
+                if isinstance(value, int | float):
+                    return scalar.number(value)
+                return scalar.size(value)
+            case ast.Name(id=n) if n in self.operands:
+                return scalar.read(self._read(n, ast.Tuple(elts=[], ctx=ast.Load())))
+        return None
+
+    def _read(self, operand: str, subscript: ast.expr) -> int:
+        if operand not in self.operands:
+            raise ParseError(f"no operand is called {operand!r} in {self.text!r}")
+        t = self.operands[operand]
+        parts = subscript.elts if isinstance(subscript, ast.Tuple) else [subscript]
+        if len(parts) != t.ndim:
+            raise ShapeError(
+                f"{self.text!r} reads {operand!r} with {len(parts)} indices, but "
+                f"{t.describe()} has {t.ndim} dimensions"
+            )
+        index = tuple(self._index(p, t.shape[d]) for d, p in enumerate(parts))
+        new = Read(len(self.args), index)
+        self.args.append(t)
+        self.reads.append(new)
+        return len(self.reads) - 1
+
+    def _index(self, tree: ast.expr, extent: Size | None = None) -> Index:
+        match tree:
+            case ast.Constant(value=int()):
+                return Index((), tree.value)
+            case ast.Name(id=n) if n in self.axes:
+                return along(self.axes[n])
+            case ast.Name(id=n) if n in self.sizes:
+                return Index((), self.sizes[n])
+            case ast.UnaryOp(op=ast.USub()):
+                return combine([(self._index(tree.operand), -1)])
+            case ast.BinOp(op=ast.Add() | ast.Sub()):
+                sign = 1 if isinstance(tree.op, ast.Add) else -1
+                parts = (self._index(tree.left), 1), (self._index(tree.right), sign)
+                return combine(parts)
+            case ast.BinOp(op=ast.Mult()):
+                left, right = self._index(tree.left), self._index(tree.right)
+                if left.terms:
+                    left, right = right, left
+                if not left.terms and isinstance(left.constant, int):
+                    return combine([(right, left.constant)])
+            case ast.Subscript(value=ast.Name(id=operand)) if extent is not None:
+                k = self._read(operand, tree.slice)
+                return affine([(Value(k, extent), 1)])
+        raise ParseError(
+            f"column {tree.col_offset + 1}: an index is an affine form of axes, or an "
+            f"operand's value: {self.text!r}"
+        )
+
+    def _extents(self) -> tuple[Size, ...]:
+        found: dict[int, tuple[Size, str]] = {}
+        for n, a in self.axes.items():
+            if n in self.sizes:
+                found[a] = (self.sizes[n], f"size {n!r}")
+        for r in self.reads:
+            t = self.args[r.operand]
+            for d, index in enumerate(r.index):
+                a = index.axis
+                if a is None:
+                    continue
+                what = f"dimension {d} of {t.describe()}"
+                if a in found and found[a][0] != t.shape[d]:
+                    raise ShapeError(
+                        f"{self.name}: axis {list(self.axes)[a]!r} is {found[a][0]} "
+                        f"from {found[a][1]}, but {t.shape[d]} from {what}"
+                    )
+                found.setdefault(a, (t.shape[d], what))
+        for n, a in self.axes.items():
+            if a not in found:
+                raise ShapeError(f"{self.name}: give the extent of axis {n!r} in sizes")
+        return tuple(found[a][0] for a in range(len(self.axes)))
+
+    def tensor(self) -> Tensor:
+        c = Comprehension(
+            self.name,
+            self.rank,
+            self.extents,
+            self.body,
+            tuple(self.reads),
+            self.reduce,
+            tuple(self.guards),
+        )
+        return normal_form(c, self.args)
+
+
+def _names(tree: ast.expr) -> list[str]:
+    parts = tree.elts if isinstance(tree, ast.Tuple) else [tree]
+    if not all(isinstance(p, ast.Name) for p in parts):
+        raise ParseError(f"axes are names, not {ast.unparse(tree)!r}")
+    return [p.id for p in parts]  # type: ignore[attr-defined]
+
+
+def normal_form(c: Comprehension, args: Sequence[Tensor]) -> Tensor:
+    """Return the graph of a statement with any body, in small statements."""
+    if c.reduce == "sum" and c.target is None and _is_product(c.body):
+        return apply(c, _same_type(args, c))
+    if c.body.fn == "read" or c.target is not None:
+        return apply(c, args)
+    full = expand(c, args)
+    index = tuple(along(a) for a in range(len(c.extents)))
+    reads = (Read(0, index),)
+    if c.reduce is None and not c.guards:
+        return full
+    name = c.reduce or "where"
+    done = Comprehension(
+        name, c.rank, c.extents, scalar.read(0), reads, c.reduce, c.guards
+    )
+    return apply(done, [full])
+
+
+def expand(c: Comprehension, args: Sequence[Tensor]) -> Tensor:
+    """Return the body of a statement as a tensor over all its axes."""
+    values: dict[Expr, Tensor] = {}
+    for k in sorted(scalar.reads_of(c.body)):
+        values[scalar.read(k)] = expand_read(c, args, k)
+    for a in range(len(c.extents)):
+        values[scalar.axis(a)] = iota(a, c.extents)
+    return broadcast_to(build(c.body, values), c.extents)
+
+
+def expand_read(c: Comprehension, args: Sequence[Tensor], k: int) -> Tensor:
+    """Return read ``k`` as a tensor that broadcasts over all axes of ``c``.
+
+    Out of range, where only a guard keeps the statement from reading, it gives 0.
+    """
+    t = args[c.reads[k].operand]
+    index = c.reads[k].index
+    used = set().union(*(i.axes() for i in index)) if index else set()
+    pending = [v for i in index for v in i.values()]
+    while pending:
+        more = c.reads[pending.pop()].index
+        used |= set().union(*(i.axes() for i in more)) if more else set()
+        pending += [v for i in more for v in i.values()]
+    shape = tuple(s if a in used else 1 for a, s in enumerate(c.extents))
+    guards = [Guard(i, s) for i, s in zip(index, t.shape, strict=True)]
+    full = Comprehension(
+        "read", len(shape), shape, scalar.read(k), c.reads, guards=tuple(guards)
+    )
+    if shape == t.shape and all(
+        i.axis == a or (s == 1 and not i.terms and i.constant == 0)
+        for a, (i, s) in enumerate(zip(index, shape, strict=True))
+    ):
+        return t
+    return apply(full, args, t.dtype)
+
+
+def _is_product(body: Expr) -> bool:
+    return all(f.fn == "read" for f in scalar.factors(body))
+
+
+def _same_type(args: Sequence[Tensor], c: Comprehension) -> list[Tensor]:
+    """Return the operands, those that are multiplied converted to one type."""
+    used = {c.reads[k].operand for k in scalar.reads_of(c.body)}
+    common = dtypes.promote(*(args[n].dtype for n in used))
+    if common == "bool" and len(used) > 1:
+        common = "int64"
+    return [cast(t, common) if n in used else t for n, t in enumerate(args)]
+
+
+def shape_of(t: Tensor) -> str:
+    """Return the shape as printed in messages."""
+    return print_shape(t.shape)

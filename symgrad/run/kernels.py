@@ -1,0 +1,79 @@
+"""Kernel texts to addresses: from the process, else the cache, else the compiler."""
+
+import hashlib
+import importlib.util
+import threading
+from collections.abc import Iterable, Sequence
+from functools import cache as remember
+from pathlib import Path
+
+import llvmlite
+
+from symgrad.run import loader
+from symgrad.run.cache import default
+from symgrad.run.target import cpu
+
+_addresses: dict[str, int] = {}
+_lock = threading.RLock()
+
+
+def _sources() -> Iterable[Path]:
+    """The files that decide what a text compiles to, besides the text itself."""
+    package = Path(__file__).parent.parent
+    yield package / "run" / "compiler.py"
+    yield package / "run" / "target.py"
+    for part in ("intrinsics", "libm"):
+        place = package / "emit" / part
+        yield from sorted(place.rglob("*.py")) or [place.with_suffix(".py")]
+    # Numba's version, without importing Numba
+    spec = importlib.util.find_spec("numba")
+    if spec is not None and spec.origin is not None:
+        yield Path(spec.origin).with_name("_version.py")
+
+
+@remember
+def _environment() -> bytes:
+    """A digest of all that the machine code of a given text depends on."""
+    digest = hashlib.blake2b(digest_size=20)
+    for part in (*cpu(), llvmlite.__version__):
+        digest.update(part.encode() + b"\0")
+    for path in _sources():
+        if path.exists():
+            digest.update(path.read_bytes() + b"\0")
+    return digest.digest()
+
+
+def key(text: str) -> str:
+    """The name under which a kernel's text and machine code are cached."""
+    return (
+        "k"
+        + hashlib.blake2b(text.encode(), key=_environment(), digest_size=20).hexdigest()
+    )
+
+
+def machine_code(text: str) -> bytes:
+    """Object code of a kernel; its entry symbol is the kernel's key."""
+    name = key(text)
+    code = default().get(name + ".o")
+    if code is None:
+        from symgrad.run.compiler import compile_file
+
+        path = default().write_text(name + ".py", text)
+        code = compile_file(path, name)
+        default().put(name + ".o", code)
+    return code
+
+
+def addresses(texts: Sequence[str]) -> list[int]:
+    """The address of the C function of each kernel text, compiled where needed."""
+    with _lock:
+        missing = {text for text in texts if text not in _addresses}
+        if missing:
+            loaded = loader.load({key(text): machine_code(text) for text in missing})
+            _addresses.update({text: loaded[key(text)] for text in missing})
+        return [_addresses[text] for text in texts]
+
+
+def address(text: str) -> int:
+    """The address of the C function of one kernel text."""
+    return addresses([text])[0]

@@ -16,10 +16,11 @@ A kernel is the text of a module with one function `kernel(operands, lo, hi)`:
 
 | module | call | gives |
 |---|---|---|
-| `kernels` | `addresses(texts)`, `address(text)` | int addresses, compiled or from the cache |
-| `blas` | `address("gemm", "f32")` | the address that `gemm_f32(blas, ...)` takes |
-| `driver` | `run(table, threads=None)` | runs rows `[fn, operands, lo, hi, grain, stride]` |
-| `cache` | `get(name)`, `put(name, data)`, `cache_info()`, `clear_cache()` | small blobs |
+| `kernels` | `addresses(texts)`, `address(text)` | addresses, compiled or cached |
+| `blas` | `address("gemm", "f32")` | what `gemm_f32(blas, ...)` takes |
+| `driver` | `run(table, threads=None)` | runs a table of kernels |
+| `cache` | `get(name)`, `put(name, data)` | small blobs |
+| `cache` | `cache_info()`, `clear_cache()` | for the command line |
 
 Intrinsics (`symgrad.emit.intrinsics`): `read_T`, `write_T(operands, slot)` and
 `scratch_T(count)` for T of f32 f64 i32 i64 b1, with `slot` and `count` plain numbers;

@@ -1,12 +1,14 @@
 """Addresses of BLAS routines, from the OpenBLAS that NumPy has loaded already.
 
-Wheels of NumPy and SciPy bundle OpenBLAS with decorated names (`scipy_sgemm_64_`);
-the decoration also tells the size of the library's integers.  Where NumPy is linked
-otherwise, SciPy's `cython_blas` table gives the same routines at the price of
-importing `scipy.linalg`.
+Wheels of NumPy and SciPy bundle OpenBLAS under decorated names, `scipy_sgemm_64_` for
+the build with 64-bit integers; other installations have plain ones.  (The size of
+integers needs no care: see `symgrad.emit.intrinsics.blas`.)  Where NumPy has another
+BLAS, SciPy's table for Cython gives the same routines at the price of importing
+`scipy.linalg`, and the threads of that BLAS are the user's to set.
 """
 
 import ctypes
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -14,53 +16,57 @@ import numpy as np
 
 ROUTINES = ("gemm", "gemv", "syrk", "dot")
 LETTERS = {"f32": "s", "f64": "d"}
-# Prefix and suffix of the names in a library; Fortran's own `_` is in the suffix.
-DECORATIONS = (
-    ("scipy_", "_64_"),
-    ("scipy_", "_"),
-    ("", "_64_"),
-    ("", "64_"),
-    ("", "_"),
-)
+# What stands before and after a name; Fortran's routines have a `_` in between.
+DECORATIONS = (("scipy_", "64_"), ("scipy_", ""), ("", "64_"), ("", ""))
 
 
-@cache
-def _library() -> tuple[ctypes.CDLL, str, str] | None:
-    """NumPy's OpenBLAS with the prefix and suffix of its names, if it has one."""
-    package = Path(np.__file__).parent
-    places = (package.parent / "numpy.libs", package / ".dylibs")
-    for place in places:
-        for path in sorted(place.glob("*openblas*")):
-            library = ctypes.CDLL(str(path))
-            for prefix, suffix in DECORATIONS:
-                if hasattr(library, f"{prefix}sgemm{suffix}"):
-                    return library, prefix, suffix
-    return None
-
-
-def _function_address(function: object) -> int:
+def function_address(function: object) -> int:
+    """Return the address of a function of a library that ctypes has loaded."""
     pointer = ctypes.cast(function, ctypes.c_void_p).value  # type: ignore[arg-type]
     assert pointer is not None
     return pointer
 
 
+def _places() -> Iterator[Path]:
+    """List where the process has OpenBLAS from, NumPy's own copy first."""
+    package = Path(np.__file__).parent
+    for folder in (package.parent / "numpy.libs", package / ".dylibs"):
+        yield from sorted(folder.glob("*openblas*"))
+    from threadpoolctl import threadpool_info
+
+    for library in threadpool_info():
+        if library["internal_api"] == "openblas":
+            yield Path(library["filepath"])
+
+
+@cache
+def _library() -> tuple[ctypes.CDLL, str, str] | None:
+    """Find the process's OpenBLAS and what stands before and after its names."""
+    for path in _places():
+        library = ctypes.CDLL(str(path))
+        for before, after in DECORATIONS:
+            if hasattr(library, f"{before}sgemm_{after}"):
+                return library, before, after
+    return None
+
+
 @cache
 def address(routine: str, dtype: str) -> int:
-    """The address of a routine of `ROUTINES` for "f32" or "f64".
+    """Find the address of a routine of `ROUTINES` for "f32" or "f64".
 
     >>> address("gemm", "f32") != address("gemm", "f64")
     True
     """
     name = LETTERS[dtype] + routine
     found = _library()
-    if found is not None:
-        library, prefix, suffix = found
-        return _function_address(getattr(library, f"{prefix}{name}{suffix}"))
-    return _from_scipy(name)
+    if found is None:
+        return _from_scipy(name)
+    library, before, after = found
+    return function_address(getattr(library, f"{before}{name}_{after}"))
 
 
 def _from_scipy(name: str) -> int:
-    """The address of a routine in the table that SciPy offers to Cython."""
+    """Find a routine in the table that SciPy offers to Cython."""
     from scipy.linalg import cython_blas
 
     capsule = cython_blas.__pyx_capi__[name]
@@ -70,3 +76,22 @@ def _from_scipy(name: str) -> int:
     api.PyCapsule_GetPointer.restype = ctypes.c_void_p
     api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
     return api.PyCapsule_GetPointer(capsule, api.PyCapsule_GetName(capsule))
+
+
+@cache
+def thread_control() -> tuple[int, int]:
+    """Find OpenBLAS's functions that get and set its number of threads, else 0, 0."""
+    found = _library()
+    if found is None:
+        return 0, 0
+    library, before, after = found
+    names = [f"{before}openblas_{verb}_num_threads{after}" for verb in ("get", "set")]
+    get, set_ = (function_address(getattr(library, name)) for name in names)
+    return get, set_
+
+
+def set_threads(threads: int) -> None:
+    """Set OpenBLAS's number of threads."""
+    setter = thread_control()[1]
+    if setter:
+        ctypes.CFUNCTYPE(None, ctypes.c_int)(setter)(threads)

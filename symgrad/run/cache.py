@@ -36,7 +36,7 @@ def _checksum(data: bytes) -> bytes:
 
 
 def seal(data: bytes) -> bytes:
-    """The data with its checksum at the end, where readers of object files skip it.
+    """Add the checksum at the end of the data, where readers of object files skip it.
 
     >>> unseal(seal(b"code")), unseal(seal(b"code")[:-1])
     (b'code', None)
@@ -45,7 +45,7 @@ def seal(data: bytes) -> bytes:
 
 
 def unseal(entry: bytes) -> bytes | None:
-    """The data of a sealed entry; None when it is not whole."""
+    """Return the data of a sealed entry; None when it is not whole."""
     data, checksum = entry[: -DIGEST - len(SEAL)], entry[-DIGEST - len(SEAL) :]
     return data if checksum == _checksum(data) + SEAL else None
 
@@ -74,7 +74,7 @@ class Cache:
             warnings.warn(message, RuntimeWarning, stacklevel=4)
 
     def _open(self, path: Path) -> Path | None:
-        """The directory, made when absent; None (and a warning) if not usable."""
+        """Make or find the directory; None (and a warning) if it cannot be used."""
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             path = path.resolve(strict=True)
@@ -99,7 +99,7 @@ class Cache:
         return path
 
     def get(self, name: str) -> bytes | None:
-        """The entry's data; None when there is none, or none that can be trusted."""
+        """Return the entry's data; None when there is none that can be trusted."""
         if self.path is None or name in self._memory:
             return self._memory.get(name)
         try:
@@ -174,8 +174,7 @@ class Cache:
     def info(self) -> CacheInfo:
         """Count the entries and their bytes."""
         sizes = [len(data) for data in self._memory.values()]
-        for file in self._files():
-            sizes.append(file.stat().st_size)
+        sizes += [file.stat().st_size for file in self._files()]
         return CacheInfo(self.path, len(sizes), sum(sizes))
 
     def clear(self) -> CacheInfo:
@@ -203,7 +202,7 @@ _caches: dict[str, Cache] = {}
 
 
 def default() -> Cache:
-    """The cache that the environment names: `SYMGRAD_CACHE_DIR`, else the user's."""
+    """Open the cache that `SYMGRAD_CACHE_DIR` names, else the user's."""
     named = os.environ.get("SYMGRAD_CACHE_DIR", "")
     if named not in _caches:
         _caches[named] = Cache(Path(named) if named else _user_directory())
@@ -217,7 +216,7 @@ def _user_directory() -> Path:
 
 
 def get(key: str) -> bytes | None:
-    """A blob from the default cache; None when it is not there."""
+    """Return a blob of the default cache; None when it is not there."""
     return default().get(key)
 
 
@@ -227,7 +226,7 @@ def put(key: str, data: bytes) -> None:
 
 
 def cache_info() -> CacheInfo:
-    """What the default cache holds."""
+    """Count what the default cache holds."""
     return default().info()
 
 

@@ -56,7 +56,7 @@ class _TextLoader(importlib.machinery.SourceFileLoader):
 
 
 def import_kernel(path: Path) -> Callable[..., Any]:
-    """The function `kernel` of a kernel's file."""
+    """Import the function `kernel` of a kernel's file."""
     loader = _TextLoader(path.stem, str(path))
     spec = importlib.util.spec_from_file_location(path.stem, path, loader=loader)
     assert spec is not None
@@ -202,7 +202,7 @@ def _optimize(module: llvm.ModuleRef) -> None:
 
 
 def llvm_text(path: Path, symbol: str = ENTRY, optimize: bool = True) -> str:
-    """The LLVM IR of a kernel's file, for reading and for tests."""
+    """Print the LLVM IR of a kernel's file, for reading and for tests."""
     module = _module(path, symbol)
     if optimize:
         _optimize(module)

@@ -1,23 +1,61 @@
-"""Runs programs: tables of kernels."""
+"""Runs programs: tables of kernels.
+
+A table has int64 rows `[fn, operands, lo, hi, grain, operand_stride]`: the address of
+a kernel, the address of its operands, and the range of its outermost loop.
+
+- grain 0: the kernel runs as it is, on the calling thread.
+- grain > 0: the range is split into as many parts as there are threads, at multiples
+  of the grain.  Part t has the operands at `operands + t*operand_stride` bytes (0:
+  all share them), so that scratch and partial sums can be each part's own.  Every
+  part is run, even an empty one (its partial sum has to be set).  The next row starts
+  when all parts are done.
+
+The same table on the same number of threads gives the same bits, whoever runs a part.
+"""
 
 import ctypes
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
+from symgrad.run import driver_texts
 from symgrad.run.kernels import address
+from symgrad.run.pool import checked_threads, default_threads, pool
 
-SERIAL = '''"""Run the rows [fn, operands, lo, hi, grain, operand_stride] of a table."""
+COLUMNS = ("fn", "operands", "lo", "hi", "grain", "operand_stride")
+_ROW_BYTES = 8 * len(COLUMNS)
+_RUN = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 4)
 
-from symgrad.emit.intrinsics.native import call_kernel, load
 
+def prepare(table: np.ndarray, threads: int | None = None) -> Callable[[], None]:
+    """Return a function that runs the table: the cheapest call there is.
 
-def kernel(table, rows):
-    for row in range(table, table + 48 * rows, 48):
-        call_kernel(load(row), load(row + 8), load(row + 16), load(row + 24))
-'''
+    The table is read at each call; it may be changed in between, but not moved.
+    """
+    if table.dtype != np.int64 or table.shape[1:] != (len(COLUMNS),):
+        raise ValueError(f"a program's table has int64 rows of {COLUMNS}")
+    if not table.flags.c_contiguous:
+        raise ValueError("a program's table must be contiguous")
+    threads = default_threads() if threads is None else checked_threads(threads)
+    native = _RUN(address(driver_texts.RUN))
+    start, rows, state = table.ctypes.data, len(table), pool().address
+    call = partial(native, *map(ctypes.c_int64, (start, rows, threads, state)))
+
+    def run_prepared(_table: np.ndarray = table) -> None:
+        left = call()
+        while left:
+            pool().start(threads)
+            left = native(start + _ROW_BYTES * (rows - left), left, threads, state)
+
+    return run_prepared
 
 
 def run(table: np.ndarray, threads: int | None = None) -> None:
-    """Run a table of int64 rows [fn, operands, lo, hi, grain, operand_stride]."""
-    kind = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)
-    kind(address(SERIAL))(table.ctypes.data, len(table))
+    """Run a table once, on `threads` threads (all processors that we may use).
+
+    `SYMGRAD_NUM_THREADS` sets the default.
+
+    >>> run(np.zeros((0, 6), np.int64))
+    """
+    prepare(table, threads)()

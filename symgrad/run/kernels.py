@@ -18,7 +18,7 @@ _lock = threading.RLock()
 
 
 def _sources() -> Iterable[Path]:
-    """The files that decide what a text compiles to, besides the text itself."""
+    """List the files that decide what a text compiles to, besides the text itself."""
     package = Path(__file__).parent.parent
     yield package / "run" / "compiler.py"
     yield package / "run" / "target.py"
@@ -33,7 +33,7 @@ def _sources() -> Iterable[Path]:
 
 @remember
 def _environment() -> bytes:
-    """A digest of all that the machine code of a given text depends on."""
+    """Digest all that the machine code of a given text depends on."""
     digest = hashlib.blake2b(digest_size=20)
     for part in (*cpu(), llvmlite.__version__):
         digest.update(part.encode() + b"\0")
@@ -44,7 +44,7 @@ def _environment() -> bytes:
 
 
 def key(text: str) -> str:
-    """The name under which a kernel's text and machine code are cached."""
+    """Name the entry under which a kernel's text and machine code are cached."""
     return (
         "k"
         + hashlib.blake2b(text.encode(), key=_environment(), digest_size=20).hexdigest()
@@ -65,7 +65,7 @@ def machine_code(text: str) -> bytes:
 
 
 def addresses(texts: Sequence[str]) -> list[int]:
-    """The address of the C function of each kernel text, compiled where needed."""
+    """Return the address of each kernel text's C function, compiling where needed."""
     with _lock:
         missing = {text for text in texts if text not in _addresses}
         if missing:
@@ -75,5 +75,5 @@ def addresses(texts: Sequence[str]) -> list[int]:
 
 
 def address(text: str) -> int:
-    """The address of the C function of one kernel text."""
+    """Return the address of one kernel text's C function."""
     return addresses([text])[0]

@@ -13,7 +13,7 @@ _lock = threading.Lock()
 
 @cache
 def _engine() -> llvm.ExecutionEngine:
-    """The one engine of the process, never freed: threads may run its code at exit."""
+    """Make the engine of the process, never freed: threads may run its code at exit."""
     machine = target_machine()
     module = llvm.parse_assembly(f'target triple = "{machine.triple}"')
     engine = llvm.create_mcjit_compiler(module, machine)

@@ -19,7 +19,7 @@ def initialize() -> None:
 
 
 def target_machine() -> llvm.TargetMachine:
-    """A code generator for this processor, for code loaded anywhere in memory."""
+    """Make a code generator for this processor."""
     initialize()
     name, features = cpu()
     target = llvm.Target.from_triple(llvm.get_process_triple())

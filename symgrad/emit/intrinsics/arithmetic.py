@@ -92,7 +92,7 @@ minimum = _extremum(
 
 @intrinsic
 def select(typingctx: Any, condition: Any, a: Any, b: Any) -> Any:
-    """`a` where the condition holds, else `b`; both are evaluated, nothing branches."""
+    """Choose `a` where the condition holds, else `b`; evaluates both, no branch."""
     if not isinstance(condition, types.Boolean):
         raise errors.TypingError(f"the condition of select is {condition}, not a bool")
     scalar = typingctx.unify_types(a, b)

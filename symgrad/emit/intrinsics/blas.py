@@ -26,7 +26,7 @@ CHARACTER = ir.IntType(8)
 
 
 def _by_reference(builder: Any, value: Any) -> Any:
-    """A pointer to a copy of the value: Fortran takes every argument by address."""
+    """Point at a copy of the value: Fortran takes every argument by address."""
     place = cgutils.alloca_once(builder, value.type)
     builder.store(value, place)
     return place

@@ -19,7 +19,7 @@ def _pointer(builder: Any, address: Any, kind: Any) -> Any:
 
 @intrinsic
 def load(typingctx: Any, address: Any) -> Any:
-    """The int64 at an address."""
+    """Read the int64 at an address."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.load(_pointer(builder, args[0], I64))
@@ -29,7 +29,7 @@ def load(typingctx: Any, address: Any) -> Any:
 
 @intrinsic
 def load_int32(typingctx: Any, address: Any) -> Any:
-    """The int32 at an address, as int64."""
+    """Read the int32 at an address, as int64."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.sext(builder.load(_pointer(builder, args[0], I32)), I64)
@@ -50,7 +50,7 @@ def store(typingctx: Any, address: Any, value: Any) -> Any:
 
 @intrinsic
 def atomic_load(typingctx: Any, address: Any) -> Any:
-    """The int64 at an address; what was written before it is seen after it."""
+    """Read the int64 at an address; what preceded its writing is seen after it."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.load_atomic(_pointer(builder, args[0], I64), "seq_cst", 8)
@@ -99,9 +99,15 @@ def pause(typingctx: Any) -> Any:
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         triple = builder.module.triple
-        text = "pause" if triple.startswith(("x86_64", "i686", "i386")) else ""
-        text = "isb" if triple.startswith(("aarch64", "arm64")) else text
-        builder.asm(ir.FunctionType(ir.VoidType(), []), text, "", [], True)
+        void = ir.VoidType()
+        if triple.startswith("x86_64"):
+            kind = ir.FunctionType(void, [])
+            hint = builder.module.declare_intrinsic("llvm.x86.sse2.pause", (), kind)
+            builder.call(hint, [])
+        elif triple.startswith(("aarch64", "arm64")):
+            kind = ir.FunctionType(void, [I32])
+            hint = builder.module.declare_intrinsic("llvm.aarch64.isb", (), kind)
+            builder.call(hint, [ir.Constant(I32, 15)])
         return context.get_dummy_value()
 
     return types.void(), codegen
@@ -145,7 +151,6 @@ def call_futex(
         kind = ir.FunctionType(I64, [I64], var_arg=True)
         function = builder.inttoptr(args[0], kind.as_pointer())
         null = ir.Constant(I64, 0)
-        call = builder.call(function, [*args[1:], null], attrs=("nounwind",))
-        return call
+        return builder.call(function, [*args[1:], null], attrs=("nounwind",))
 
     return types.int64(*[types.int64] * 5), codegen

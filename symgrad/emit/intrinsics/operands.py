@@ -101,7 +101,7 @@ def annotate(module: Any, instruction: Any, number: int) -> None:
 
 
 def _known_scopes(module: Any) -> dict[int, tuple[Any, Any]]:
-    """The scopes of a module's operands, kept with the module while it is built."""
+    """Look up the scopes of a module's operands, kept with it while it is built."""
     try:
         return module.symgrad_scopes
     except AttributeError:
@@ -209,7 +209,7 @@ def _scratch_intrinsic(scalar: str) -> Any:
         number = _constant(count, "the size of a scratch row")
         if not 0 < number * SIZES[scalar] <= SCRATCH_LIMIT:
             raise errors.TypingError(
-                f"a scratch row has at most {SCRATCH_LIMIT} bytes, not {number} elements"
+                f"a scratch row of {number} elements is over {SCRATCH_LIMIT} bytes"
             )
         operand = Operand(SCALARS[scalar], SCRATCH, writable=True)
 
@@ -228,7 +228,7 @@ def _scratch_intrinsic(scalar: str) -> Any:
 
 @intrinsic
 def at(typingctx: Any, operand: Any, offset: Any) -> Any:
-    """The operand moved by `offset` elements: `at(x, 3)[i]` is `x[3 + i]`."""
+    """Move the operand by `offset` elements: `at(x, 3)[i]` is `x[3 + i]`."""
     if not isinstance(operand, Operand) or not isinstance(offset, types.Integer):
         return None
 

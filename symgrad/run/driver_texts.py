@@ -1,0 +1,221 @@
+"""The driver and the thread pool, written as kernel texts, and the state they share.
+
+One block of memory per process holds the state, in cache lines of its own for each
+thing that several threads write:
+
+    sequence   how many parallel rows have been published; workers wait for it to change
+    sleepers   how many workers the OS has to wake for that
+    owner      1 while a run has the pool
+    pending    parts of the published row that are not done yet
+    row        the published row, its number of parts
+    claims     per part, the last row of which it was taken
+
+A parallel row is split into as many parts as the run has threads.  Every thread that
+is awake, the caller's own included, *claims* parts, its own first; so a worker that
+sleeps late, or that the OS has put off, holds nobody up, and a run that finds the
+pool taken by another does all the parts itself.  Who runs a part changes no bit of
+the result; the split depends on the number of threads alone.
+
+A thread may look at the row while the next one is being published.  It then fails to
+claim anything: a row is published after all parts of the one before were claimed.
+"""
+
+LINE = 128  # bytes; processors fetch cache lines of 64 in pairs
+MOST_THREADS = 256
+
+SEQUENCE = 0 * LINE
+SLEEPERS = 1 * LINE
+OWNER = 2 * LINE
+PENDING = 3 * LINE
+ROW = 4 * LINE  # fn, operands, lo, hi, grain, operand_stride
+PARTS = ROW + 48
+WORKERS = 5 * LINE  # what Python sets: how many workers there are, and addresses
+TAKE_PARTS = WORKERS + 8
+WAIT = WORKERS + 16  # libc's syscall for futex, or usleep
+FUTEX = WORKERS + 24  # the number of the futex system call; 0: only usleep
+YIELD = WORKERS + 32  # sched_yield
+BLAS_GET = WORKERS + 40
+BLAS_SET = WORKERS + 48  # 0: BLAS has no threads that we know of
+BLAS_LOCK = 6 * LINE
+BLAS_USERS = BLAS_LOCK + 8
+BLAS_THREADS = BLAS_LOCK + 16  # what the user had set
+CLAIMS = 7 * LINE
+STATE_BYTES = CLAIMS + MOST_THREADS * LINE
+
+SPINS = 2000  # looks at `sequence` before a worker sleeps: 30 to 90 microseconds
+PATIENCE = 2000  # looks at `pending` before a caller offers its processor to others
+SHORTEST_NAP = 50  # microseconds, where there is no futex
+LONGEST_NAP = 1000
+
+_HEADER = f'''
+from symgrad.emit.intrinsics import floor_divide
+from symgrad.emit.intrinsics.native import (
+    atomic_add,
+    atomic_load,
+    atomic_store,
+    call_futex,
+    call_int,
+    call_kernel,
+    compare_exchange,
+    load,
+    pause,
+    store,
+)
+
+SEQUENCE, SLEEPERS, OWNER, PENDING = {SEQUENCE}, {SLEEPERS}, {OWNER}, {PENDING}
+ROW, PARTS, WORKERS, TAKE_PARTS = {ROW}, {PARTS}, {WORKERS}, {TAKE_PARTS}
+WAIT, FUTEX, YIELD = {WAIT}, {FUTEX}, {YIELD}
+BLAS_GET, BLAS_SET, BLAS_LOCK = {BLAS_GET}, {BLAS_SET}, {BLAS_LOCK}
+BLAS_USERS, BLAS_THREADS = {BLAS_USERS}, {BLAS_THREADS}
+CLAIMS, LINE = {CLAIMS}, {LINE}
+FUTEX_WAIT_PRIVATE, FUTEX_WAKE_PRIVATE = 128, 129
+'''
+
+TAKE = f'''"""Claim and run parts of the published row, number `me` first.
+
+Part t of T runs lo + grain*ceil(units*t/T) up to lo + grain*ceil(units*(t+1)/T) with
+the operands' block t, where `units` is the number of grains in lo:hi.
+"""
+{_HEADER}
+
+def kernel(state, me, sequence):
+    parts = atomic_load(state + PARTS)
+    fn = atomic_load(state + ROW)
+    operands = atomic_load(state + ROW + 8)
+    lo = atomic_load(state + ROW + 16)
+    hi = atomic_load(state + ROW + 24)
+    grain = atomic_load(state + ROW + 32)
+    stride = atomic_load(state + ROW + 40)
+    units = floor_divide(hi - lo + grain - 1, grain)
+    for offset in range(parts if me < parts else 0):
+        t = me + offset
+        if t >= parts:
+            t -= parts
+        claim = state + CLAIMS + LINE * t
+        taken = atomic_load(claim)
+        if taken < sequence and compare_exchange(claim, taken, sequence):
+            first = lo + grain * floor_divide(units * t + parts - 1, parts)
+            last = lo + grain * floor_divide(units * (t + 1) + parts - 1, parts)
+            call_kernel(fn, operands + t * stride, min(first, hi), min(last, hi))
+            atomic_add(state + PENDING, -1)
+'''
+
+WORK = f'''"""Wait for rows and take parts of them, as worker `me`, without end.
+
+The wait is first a loop, then sleep.  With a futex, the kernel puts the thread to
+sleep only if the sequence still is what was seen, so that no row is slept through.
+"""
+{_HEADER}
+SPINS, SHORTEST_NAP, LONGEST_NAP = {SPINS}, {SHORTEST_NAP}, {LONGEST_NAP}
+
+
+def kernel(state, me, seen):
+    looks = 0
+    nap = SHORTEST_NAP
+    while looks >= 0:
+        sequence = atomic_load(state + SEQUENCE)
+        if sequence != seen:
+            seen = sequence
+            looks = 0
+            nap = SHORTEST_NAP
+            call_kernel(load(state + TAKE_PARTS), state, me, sequence)
+        elif looks < SPINS:
+            looks += 1
+            pause()
+        elif load(state + FUTEX) != 0:
+            atomic_add(state + SLEEPERS, 1)
+            call_futex(
+                load(state + WAIT),
+                load(state + FUTEX),
+                state + SEQUENCE,
+                FUTEX_WAIT_PRIVATE,
+                seen,
+            )
+            atomic_add(state + SLEEPERS, -1)
+        else:
+            call_int(load(state + WAIT), nap)
+            nap = min(2 * nap, LONGEST_NAP)
+'''
+
+RUN = f'''"""Run the rows [fn, operands, lo, hi, grain, operand_stride] of a table.
+
+Rows of grain 0 run here; others are split into `threads` parts.  The result is the
+number of rows not run, because they wait for workers that have yet to be started.
+BLAS keeps to the calling thread meanwhile; the last run to end restores its threads.
+"""
+{_HEADER}
+PATIENCE, MOST_WAKES = {PATIENCE}, {MOST_THREADS}
+
+
+def kernel(table, rows, threads, state):
+    set_blas_threads = load(state + BLAS_SET)
+    if set_blas_threads != 0:
+        while not compare_exchange(state + BLAS_LOCK, 0, 1):
+            pause()
+        if load(state + BLAS_USERS) == 0:
+            store(state + BLAS_THREADS, call_int(load(state + BLAS_GET), 0))
+            call_int(set_blas_threads, 1)
+        store(state + BLAS_USERS, load(state + BLAS_USERS) + 1)
+        atomic_store(state + BLAS_LOCK, 0)
+
+    owner = False
+    left = rows
+    while left > 0:
+        row = table + 48 * (rows - left)
+        fn = load(row)
+        operands = load(row + 8)
+        lo = load(row + 16)
+        hi = load(row + 24)
+        grain = load(row + 32)
+        if grain == 0:
+            call_kernel(fn, operands, lo, hi)
+            left -= 1
+            continue
+        if threads > 1 and not owner:
+            if load(state + WORKERS) < threads - 1:
+                break
+            owner = compare_exchange(state + OWNER, 0, 1)
+        stride = load(row + 40)
+        units = floor_divide(hi - lo + grain - 1, grain)
+        if owner and units > 1:
+            for field in range(0, 48, 8):
+                atomic_store(state + ROW + field, load(row + field))
+            atomic_store(state + PARTS, threads)
+            atomic_store(state + PENDING, threads)
+            sequence = load(state + SEQUENCE) + 1
+            atomic_store(state + SEQUENCE, sequence)
+            if atomic_load(state + SLEEPERS) > 0:
+                call_futex(
+                    load(state + WAIT),
+                    load(state + FUTEX),
+                    state + SEQUENCE,
+                    FUTEX_WAKE_PRIVATE,
+                    MOST_WAKES,
+                )
+            call_kernel(load(state + TAKE_PARTS), state, 0, sequence)
+            looks = 0
+            while atomic_load(state + PENDING) > 0:
+                looks += 1
+                pause()
+                if looks > PATIENCE:
+                    call_int(load(state + YIELD), 0)
+        else:
+            for t in range(threads):
+                first = lo + grain * floor_divide(units * t + threads - 1, threads)
+                last = lo + grain * floor_divide(
+                    units * (t + 1) + threads - 1, threads
+                )
+                call_kernel(fn, operands + t * stride, min(first, hi), min(last, hi))
+        left -= 1
+
+    if owner:
+        atomic_store(state + OWNER, 0)
+    if set_blas_threads != 0:
+        while not compare_exchange(state + BLAS_LOCK, 0, 1):
+            pause()
+        store(state + BLAS_USERS, load(state + BLAS_USERS) - 1)
+        if load(state + BLAS_USERS) == 0:
+            call_int(set_blas_threads, load(state + BLAS_THREADS))
+        atomic_store(state + BLAS_LOCK, 0)
+    return left
+'''

@@ -1,0 +1,135 @@
+"""The threads that run the parts of parallel rows, and the state they share.
+
+The threads are daemons that never come back from native code, where they do not hold
+the interpreter's lock; they start when a program first needs them.
+"""
+
+import ctypes
+import os
+import platform
+import sys
+import threading
+
+import numpy as np
+
+from symgrad.errors import CompileError
+from symgrad.run import blas, driver_texts
+from symgrad.run.blas import function_address
+from symgrad.run.driver_texts import MOST_THREADS
+from symgrad.run.kernels import addresses
+
+FUTEX_CALLS = {"x86_64": 202, "aarch64": 98, "riscv64": 98, "ppc64le": 221}
+_WORKER = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+
+
+class Pool:
+    """The workers of this process.
+
+    `address` is that of the shared state; it stays the same for the life of the
+    process and in a forked child, where the workers do not exist any more.
+    """
+
+    def __init__(self) -> None:
+        block = np.zeros(driver_texts.STATE_BYTES // 8 + 16, np.int64)
+        start = -(block.ctypes.data // 8) % 16
+        self._state = block[start : start + driver_texts.STATE_BYTES // 8]
+        self.address = self._state.ctypes.data
+        self._lock = threading.Lock()
+        self._take_parts, self._work = addresses([driver_texts.TAKE, driver_texts.WORK])
+        self._set_constants()
+
+    def _set(self, place: int, value: int) -> None:
+        self._state[place // 8] = value
+
+    def _set_constants(self) -> None:
+        """Write the addresses that native code calls."""
+        self._set(driver_texts.TAKE_PARTS, self._take_parts)
+        wait, futex, give_way = _waiting()
+        self._set(driver_texts.WAIT, wait)
+        self._set(driver_texts.FUTEX, futex)
+        self._set(driver_texts.YIELD, give_way)
+        get_threads, set_threads = blas.thread_control()
+        self._set(driver_texts.BLAS_GET, get_threads)
+        self._set(driver_texts.BLAS_SET, set_threads)
+
+    @property
+    def workers(self) -> int:
+        """How many workers there are, besides the callers' own threads."""
+        return int(self._state[driver_texts.WORKERS // 8])
+
+    def start(self, threads: int) -> None:
+        """Start workers until runs on `threads` threads have theirs."""
+        with self._lock:
+            for number in range(self.workers + 1, threads):
+                worker = threading.Thread(
+                    target=_WORKER(self._work),
+                    args=(self.address, number, 0),
+                    name=f"symgrad-{number}",
+                    daemon=True,
+                )
+                # Counted even where the system grants no more threads: a run does
+                # what nobody else does.
+                self._set(driver_texts.WORKERS, number)
+                try:
+                    worker.start()
+                except RuntimeError:
+                    continue
+
+    def reset_after_fork(self) -> None:
+        """Forget workers and runs of the parent process."""
+        in_blas = self._state[driver_texts.BLAS_USERS // 8] > 0
+        threads = int(self._state[driver_texts.BLAS_THREADS // 8])
+        self._state[:] = 0
+        self._lock = threading.Lock()
+        self._set_constants()
+        if in_blas:
+            blas.set_threads(threads)
+
+
+def _waiting() -> tuple[int, int, int]:
+    """Find what to wait by: syscall or usleep, the futex call's number, to yield."""
+    libc = ctypes.CDLL(None)
+    futex = FUTEX_CALLS.get(platform.machine(), 0) if sys.platform == "linux" else 0
+    wait = libc.syscall if futex else libc.usleep
+    return function_address(wait), futex, function_address(libc.sched_yield)
+
+
+_pool: Pool | None = None
+_creation = threading.Lock()
+
+
+def pool() -> Pool:
+    """Return the pool of this process."""
+    global _pool
+    if _pool is None:
+        with _creation:
+            if _pool is None:
+                created = Pool()
+                if hasattr(os, "register_at_fork"):
+                    os.register_at_fork(after_in_child=created.reset_after_fork)
+                _pool = created
+    return _pool
+
+
+def default_threads() -> int:
+    """Return `SYMGRAD_NUM_THREADS`, else the number of processors we may use."""
+    named = os.environ.get("SYMGRAD_NUM_THREADS", "").strip()
+    if named:
+        return checked_threads(named, "SYMGRAD_NUM_THREADS")
+    if hasattr(os, "sched_getaffinity"):
+        return min(len(os.sched_getaffinity(0)), MOST_THREADS)
+    return min(os.cpu_count() or 1, MOST_THREADS)
+
+
+def checked_threads(threads: int | str, name: str = "threads") -> int:
+    """Return a number of threads, or raise an error that says what it may be.
+
+    >>> checked_threads("4")
+    4
+    """
+    text = str(threads)
+    if text.isdecimal() and 1 <= int(text) <= MOST_THREADS:
+        return int(text)
+    raise CompileError(
+        f"{name} is {threads!r}: use a whole number from 1 to {MOST_THREADS}"
+    )

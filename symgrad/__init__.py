@@ -1,1 +1,83 @@
-"""symgrad: a symbolic computation-graph compiler."""
+"""symgrad: a symbolic computation-graph compiler.
+
+Declare a model as a graph; symgrad derives its gradients in closed form by the chain
+rule, simplifies them, compiles forward and backward to Numba kernels, and draws the
+graph with the flow of its gradients.
+
+>>> import symgrad as sg
+>>> x = sg.input("x", ("n",))
+>>> sg.grad(sg.sum(sg.sin(x)), x).shape
+(n,)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from symgrad.declare.ops import FUNCTIONS as _FUNCTIONS
+from symgrad.declare.tensor import Tensor, constant, input, param, scope
+from symgrad.errors import (
+    CompileError,
+    DerivationError,
+    DTypeError,
+    FormatError,
+    GraphError,
+    ParseError,
+    ShapeError,
+    SymgradError,
+)
+
+__version__ = "0.1.0"
+
+#: Public name -> the module that holds it; loaded at first use, to import fast.
+_LAZY = {
+    "grad": "symgrad.derive.reverse",
+    "vjp": "symgrad.derive.reverse",
+    "jvp": "symgrad.derive.reverse",
+    "simplify": "symgrad.simplify",
+    "explain_rewrites": "symgrad.simplify",
+    "compile": "symgrad.pipeline",
+    "Program": "symgrad.run.program",
+    "init": "symgrad.train.initialize",
+    "Trainer": "symgrad.train.trainer",
+    "optim": "symgrad.train.optim",
+    "formula": "symgrad.formula",
+    "latex": "symgrad.formula",
+    "draw": "symgrad.draw",
+}
+_MODULES = ("optim",)
+
+globals().update(_FUNCTIONS)
+
+__all__ = [
+    "CompileError",
+    "DTypeError",
+    "DerivationError",
+    "FormatError",
+    "GraphError",
+    "ParseError",
+    "ShapeError",
+    "SymgradError",
+    "Tensor",
+    "constant",
+    "input",
+    "param",
+    "scope",
+    *_FUNCTIONS,
+    *_LAZY,
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = _LAZY.get(name)
+    if module is None:
+        raise AttributeError(f"module 'symgrad' has no attribute {name!r}")
+    loaded = importlib.import_module(module)
+    value = loaded if name in _MODULES else getattr(loaded, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

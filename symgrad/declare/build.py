@@ -23,6 +23,7 @@ from symgrad.declare.comprehension import (
     along,
     combine,
     compact,
+    drop_unit_axes,
 )
 from symgrad.declare.dims import Size
 from symgrad.declare.scalar import FUNCTIONS, Expr
@@ -42,10 +43,14 @@ ZERO = Index()
 
 def apply(c: Comprehension, args: Sequence[Tensor], dtype: str | None = None) -> Tensor:
     """Return the node of one statement, unused operands dropped."""
-    c, operands = compact(c.with_guards(c.guards), args)
     if dtype is None:
-        dtype = result_type(c, operands)
+        dtype = result_type(c, args)
+    c, operands = compact(_without_sure_guards(drop_unit_axes(c)), args)
     return make(c, operands, c.shape, dtype)
+
+
+def _without_sure_guards(c: Comprehension) -> Comprehension:
+    return c.with_guards(c.guards) if c.guards else c
 
 
 def result_type(c: Comprehension, args: Sequence[Tensor]) -> str:
@@ -227,7 +232,9 @@ def reduction(
         (Read(0, index),),
         kind,
     )
-    y = apply(c, [t]) if axes else cast(t, result_type(c, [t]))
+    if not axes:
+        return cast(t, result_type(c, [t]))
+    y = apply(c, [t])
     if not keepdims:
         return y
     shape = tuple(1 if d in axes else s for d, s in enumerate(t.shape))

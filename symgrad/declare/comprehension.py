@@ -179,10 +179,10 @@ def surely_holds(guard: Guard, extents: Sequence[Size]) -> bool:
             return False
         if constant % guard.modulus:
             return False
-    if guard.bound is None:
-        return True
     low, high = bounds(guard.index, extents)
-    return nonnegative(low) and nonnegative(guard.bound - high - 1)
+    if not nonnegative(low):
+        return False
+    return guard.bound is None or nonnegative(guard.bound - high - 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -353,6 +353,28 @@ def used_reads(c: Comprehension) -> tuple[int, ...]:
             live |= new
             pending += new
     return tuple(sorted(live))
+
+
+def drop_unit_axes(c: Comprehension) -> Comprehension:
+    """Return the statement without reduced axes of extent 1: their index is 0."""
+    unit = [a for a in c.reduced if c.extents[a] == 1]
+    if not unit or c.reduce not in ("sum", "prod", "max", "min"):
+        return c
+    kept = [a for a in range(len(c.extents)) if a not in unit]
+    axes = {a: along(n) for n, a in enumerate(kept)} | {a: Index() for a in unit}
+
+    def moved(index: Index) -> Index:
+        return substitute_index(index, axes)
+
+    reduced = len(kept) > c.rank
+    return replace(
+        c,
+        extents=tuple(c.extents[a] for a in kept),
+        reads=tuple(Read(r.operand, tuple(map(moved, r.index))) for r in c.reads),
+        guards=tuple(Guard(moved(g.index), g.bound, g.modulus) for g in c.guards),
+        target=None if c.target is None else tuple(map(moved, c.target)),
+        reduce=c.reduce if reduced or c.target is not None else None,
+    )
 
 
 def compact(c: Comprehension, args: Sequence[object]) -> tuple[Comprehension, list]:

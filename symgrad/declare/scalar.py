@@ -41,7 +41,7 @@ FUNCTIONS: dict[str, Function] = {
     "add": Function(2, "same"),
     "sub": Function(2, "same"),
     "mul": Function(2, "same"),
-    "div": Function(2),
+    "div": Function(2, slopes=("1/y", "-((x/y)/y)")),  # y**2 would overflow sooner
     "neg": Function(1, "same"),
     "pow": Function(
         2,
@@ -68,7 +68,7 @@ FUNCTIONS: dict[str, Function] = {
     "isnan": Function(1, "bool"),
     "isinf": Function(1, "bool"),
     "isfinite": Function(1, "bool"),
-    "select": Function(3, "same"),
+    "select": Function(3, "same", slopes=("0", "where(x, 1, 0)", "where(x, 0, 1)")),
     # kinks: relu'(0) = abs'(0) = 0; ties of maximum and minimum share the slope
     "abs": Function(1, "same", "where(x < 0, -x, x)", ("sign(x)",)),
     "sign": Function(1, "same", slopes=("0",)),

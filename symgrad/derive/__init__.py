@@ -1,0 +1,1 @@
+"""Derive: symbolic derivatives, from scalar slopes to the gradient of a graph."""

@@ -1,0 +1,152 @@
+"""A slow, obvious evaluator of graphs: the meaning of a comprehension, in NumPy.
+
+It shares nothing with the compiler but the declared graph, so it serves as an
+independent answer in tests.  It visits every point of the full iteration space.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.special
+
+from symgrad.declare.comprehension import Comprehension, Index, Quotient, Value
+from symgrad.declare.dims import evaluate
+from symgrad.declare.scalar import Expr
+from symgrad.declare.tensor import (
+    Constant,
+    Reshape,
+    SizeOf,
+    Tensor,
+    topological,
+)
+
+SCALAR = {
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide,
+    "neg": np.negative, "pow": np.power, "floordiv": np.floor_divide, "mod": np.mod,
+    "fma": lambda x, y, z: x * y + z,
+    "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
+    "eq": np.equal, "ne": np.not_equal, "and": np.logical_and, "or": np.logical_or,
+    "xor": np.logical_xor, "not": np.logical_not, "isnan": np.isnan,
+    "isinf": np.isinf, "isfinite": np.isfinite, "select": np.where,
+    "abs": np.abs, "sign": np.sign, "floor": np.floor, "ceil": np.ceil,
+    "trunc": np.trunc, "round": np.round, "maximum": np.maximum,
+    "minimum": np.minimum, "relu": lambda x: np.where(x > 0, x, np.where(x != x, x, 0)),
+    "stop_gradient": lambda x: x, "copysign": np.copysign, "sqrt": np.sqrt,
+    "cbrt": np.cbrt, "reciprocal": lambda x: 1 / x, "rsqrt": lambda x: 1 / np.sqrt(x),
+    "square": np.square, "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1,
+    "log": np.log, "log2": np.log2, "log10": np.log10, "log1p": np.log1p,
+    "sigmoid": scipy.special.expit, "softplus": lambda x: np.logaddexp(0, x),
+    "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin,
+    "acos": np.arccos, "atan": np.arctan, "atan2": np.arctan2, "sinh": np.sinh,
+    "cosh": np.cosh, "tanh": np.tanh, "asinh": np.arcsinh, "acosh": np.arccosh,
+    "atanh": np.arctanh, "erf": scipy.special.erf, "erfc": scipy.special.erfc,
+    "lgamma": scipy.special.gammaln, "digamma": scipy.special.digamma,
+    "trigamma": lambda x: scipy.special.polygamma(1, x),
+}  # fmt: skip
+REDUCE = {
+    "sum": (np.sum, 0), "prod": (np.prod, 1), "max": (np.max, -np.inf),
+    "min": (np.min, np.inf), "any": (np.any, False), "all": (np.all, True),
+}  # fmt: skip
+
+
+def evaluate_graph(outputs, values, sizes=None):
+    """Return the arrays of ``outputs``; ``values`` maps leaves (or names) to arrays."""
+    sizes = dict(sizes or {})
+    known = {}
+    order = topological(outputs)
+    for t in order:
+        if t.name is not None:
+            array = np.asarray(values[t] if t in values else values[t.name], t.dtype)
+            for d, s in enumerate(t.shape):
+                if not isinstance(s, int) and repr(s).isidentifier():
+                    sizes[repr(s)] = array.shape[d]
+            known[t] = array
+    with np.errstate(all="ignore"):
+        for t in order:
+            if t not in known:
+                known[t] = _node(t, [known[a] for a in t.args], sizes)
+    return [known[t] for t in outputs]
+
+
+def _node(t: Tensor, args: list, sizes: dict) -> np.ndarray:
+    shape = tuple(evaluate(s, sizes) for s in t.shape)
+    match t.op:
+        case Constant(value=value):
+            return value
+        case SizeOf(dim=dim):
+            return np.asarray(evaluate(dim, sizes), t.dtype)
+        case Reshape():
+            return args[0].reshape(shape)
+        case Comprehension():
+            return _statement(t.op, args, t.dtype, shape, sizes)
+    raise AssertionError(t.op)
+
+
+def _statement(c: Comprehension, args, dtype, shape, sizes) -> np.ndarray:
+    extents = tuple(evaluate(e, sizes) for e in c.extents)
+    grid = np.meshgrid(*(np.arange(e) for e in extents), indexing="ij", sparse=True)
+    reads: dict[int, np.ndarray] = {}
+
+    def index(i: Index) -> np.ndarray:
+        total = np.asarray(evaluate(i.constant, sizes))
+        for atom, factor in i.terms:
+            if isinstance(atom, Quotient):
+                value = index(atom.index) // atom.divisor
+            elif isinstance(atom, Value):
+                n = evaluate(atom.size, sizes)
+                value = read(atom.read)
+                value = np.clip(np.where(value < 0, value + n, value), 0, n - 1)
+            else:
+                value = grid[atom]
+            total = total + factor * value
+        return total
+
+    def read(k: int) -> np.ndarray:
+        if k not in reads:
+            array = args[c.reads[k].operand]
+            where = [
+                np.clip(index(i), 0, max(n - 1, 0))
+                for i, n in zip(c.reads[k].index, array.shape, strict=True)
+            ]
+            if array.size == 0:
+                reads[k] = np.zeros(extents, array.dtype)
+            else:
+                reads[k] = array[tuple(np.broadcast_arrays(*where))] if where else array
+        return reads[k]
+
+    def body(e: Expr):
+        match e.fn:
+            case "read":
+                return read(e.value)
+            case "axis":
+                return grid[e.value]
+            case "number":
+                return e.value
+            case "size":
+                return evaluate(e.value, sizes)
+        return SCALAR[e.fn](*(body(a) for a in e.args))
+
+    value = np.broadcast_to(body(c.body), extents)
+    keep = np.ones((), bool)
+    for g in c.guards:
+        i = index(g.index)
+        keep = keep & (i >= 0) & (i % g.modulus == 0)
+        if g.bound is not None:
+            keep = keep & (i < evaluate(g.bound, sizes))
+    if c.target is not None:
+        out = np.zeros(shape, dtype)
+        where = np.broadcast_arrays(*(np.broadcast_to(index(i), extents) for i in c.target))
+        np.add.at(out, tuple(where), np.where(keep, value, 0).astype(dtype))
+        return out
+    axes = tuple(range(c.rank, len(extents)))
+    if c.reduce is None:
+        return np.where(keep, value, 0).astype(dtype)
+    if c.reduce in ("argmax", "argmin"):
+        return getattr(np, c.reduce)(value, axis=axes[0]).astype(dtype)
+    function, identity = REDUCE[c.reduce]
+    if c.reduce in ("max", "min"):
+        value = value.astype(np.float64) if c.guards else value
+    kept = value if keep.all() else np.where(keep, value, identity)
+    if c.reduce in ("sum", "prod"):
+        kept = kept.astype(dtype)
+    return function(kept, axis=axes).astype(dtype)

@@ -32,19 +32,19 @@ __version__ = "0.1.0"
 
 #: Public name -> the module that holds it; loaded at first use, to import fast.
 _LAZY = {
-    "grad": "symgrad.derive.reverse",
-    "vjp": "symgrad.derive.reverse",
-    "jvp": "symgrad.derive.reverse",
-    "simplify": "symgrad.simplify",
-    "explain_rewrites": "symgrad.simplify",
+    "grad": "symgrad.derivation.reverse",
+    "vjp": "symgrad.derivation.reverse",
+    "jvp": "symgrad.derivation.reverse",
+    "simplify": "symgrad.simplification",
+    "explain_rewrites": "symgrad.simplification",
     "compile": "symgrad.pipeline",
     "Program": "symgrad.run.program",
     "init": "symgrad.train.initialize",
     "Trainer": "symgrad.train.trainer",
     "optim": "symgrad.train.optim",
-    "formula": "symgrad.formula",
-    "latex": "symgrad.formula",
-    "draw": "symgrad.draw",
+    "formula": "symgrad.notation",
+    "latex": "symgrad.notation",
+    "draw": "symgrad.drawing",
 }
 _MODULES = ("optim",)
 

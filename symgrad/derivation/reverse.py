@@ -21,7 +21,7 @@ from symgrad.declare.tensor import (
     print_shape,
     topological,
 )
-from symgrad.derive import local
+from symgrad.derivation import local
 from symgrad.errors import GraphError, ShapeError
 
 

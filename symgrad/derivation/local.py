@@ -27,8 +27,8 @@ from symgrad.declare.build import (
 from symgrad.declare.comprehension import Comprehension, Guard, Read, along, affine
 from symgrad.declare.scalar import Expr
 from symgrad.declare.tensor import Reshape, Tensor, constant, make, scalar_value
-from symgrad.derive.symbolic import VARIABLES, slope
-from symgrad.derive.transpose import transpose
+from symgrad.derivation.symbolic import VARIABLES, slope
+from symgrad.derivation.transpose import transpose
 from symgrad.errors import DerivationError
 
 #: What a cotangent sends back: (number of the operand, its contribution).

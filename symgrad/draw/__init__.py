@@ -1,0 +1,1 @@
+"""Pictures of graphs, of their derivatives and of the gradient that flows in them."""

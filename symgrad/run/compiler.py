@@ -185,6 +185,7 @@ def _link(lowered: Any, library: _Modules, symbol: str) -> llvm.ModuleRef:
     for variable in module.global_variables:
         if not variable.is_declaration:
             variable.linkage = "internal"
+    module.verify()
     return module
 
 

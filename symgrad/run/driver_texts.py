@@ -47,7 +47,7 @@ PATIENCE = 2000  # looks at `pending` before a caller offers its processor to ot
 SHORTEST_NAP = 50  # microseconds, where there is no futex
 LONGEST_NAP = 1000
 
-_HEADER = f'''
+_HEADER = f"""
 from symgrad.emit.intrinsics import floor_divide
 from symgrad.emit.intrinsics.native import (
     atomic_add,
@@ -69,7 +69,7 @@ BLAS_GET, BLAS_SET, BLAS_LOCK = {BLAS_GET}, {BLAS_SET}, {BLAS_LOCK}
 BLAS_USERS, BLAS_THREADS = {BLAS_USERS}, {BLAS_THREADS}
 CLAIMS, LINE = {CLAIMS}, {LINE}
 FUTEX_WAIT_PRIVATE, FUTEX_WAKE_PRIVATE = 128, 129
-'''
+"""
 
 TAKE = f'''"""Claim and run parts of the published row, number `me` first.
 

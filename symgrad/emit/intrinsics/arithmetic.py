@@ -67,7 +67,9 @@ def _extremum(name: str, integer_order: str, doc: str) -> Any:
 
     def _call_float_extremum(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         kind = args[0].type
-        function = builder.module.declare_intrinsic(f"llvm.{name}", [kind])
+        function = builder.module.declare_intrinsic(
+            f"llvm.{name}", [kind], ir.FunctionType(kind, [kind, kind])
+        )
         return builder.call(function, args, fastmath=("nsz",))
 
     extremum.__name__ = name

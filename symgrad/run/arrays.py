@@ -27,10 +27,10 @@ FIXED, ANY, DEFINES, REPEATS = range(4)  # what an axis has to be
 BIND = f'''"""Check the arrays of a tuple against a table and note their addresses.
 
 The table: number of arrays, the type of arrays, addresses of the operands and of the
-sizes of named dimensions, the type of tuples; for each array its element type, flags, rank, for each axis
-what it has to be, and the operand slots that its address goes to; at the end, the
-slots that sizes go to.  The result is 0, or 1 + the number of the first array that is
-not as the table says; -1 if it is no tuple of as many items.
+sizes of named dimensions, the type of tuples; for each array its element type, flags,
+rank, for each axis what it has to be, and the operand slots that its address goes to;
+at the end, the slots that sizes go to.  The result is 0, or 1 + the number of the first
+array that is not as the table says; -1 if it is no tuple of as many items.
 """
 
 from symgrad.emit.intrinsics.native import load, load_int32, store
@@ -227,7 +227,9 @@ def _misfit(
         )
         if size != wanted:
             named = f"{dimension} = {wanted}" if dimension != wanted else f"{wanted}"
-            return f"{spec.name} has {size} along axis {axis}, where ({expected}) has {named}"
+            return (
+                f"{spec.name} has {size} along axis {axis} of ({expected}), not {named}"
+            )
     return None
 
 
@@ -241,9 +243,8 @@ def _as_array(spec: ArgumentSpec, argument: Any) -> np.ndarray:
             f"{spec.name} is {spec.dtype}, not {array.dtype}: convert it with "
             f".astype({str(spec.dtype)!r})"
         )
-    flags = ["C_CONTIGUOUS", "ALIGNED"]
     if not spec.writable:
-        converted = np.require(array, spec.dtype, flags)
+        converted = np.require(array, spec.dtype, ["C_CONTIGUOUS", "ALIGNED"])
         if converted.dtype is not spec.dtype:  # of the same meaning, another object
             converted = converted.view(spec.dtype)
         return converted.view(np.ndarray)

@@ -8,6 +8,7 @@ reference counting, rewrites of array expressions, a second run of the optimizer
 loading the result into Numba's own engine.
 """
 
+import ctypes
 import importlib.machinery
 import importlib.util
 import inspect
@@ -240,8 +241,24 @@ def _module(path: Path, symbol: str) -> llvm.ModuleRef:
     return _link(lowered, library, symbol)
 
 
+def _check_references(module: llvm.ModuleRef, path: Path) -> None:
+    """Refuse a kernel that needs more than the C library: it could not be loaded."""
+    libraries = ctypes.CDLL(None)
+    for function in module.functions:
+        name = function.name
+        if not function.is_declaration or name.startswith("llvm."):
+            continue
+        foreign = name.lstrip("_").lower().startswith(("py", "numba", "nrt"))
+        if foreign or not hasattr(libraries, name):
+            raise CompileError(
+                f"the kernel in {path} needs the function {name}, which is not in the "
+                "C library: write it with symgrad's intrinsics instead"
+            )
+
+
 def compile_file(path: Path, symbol: str) -> bytes:
-    """Object code of the kernel in a file, with the C entry point `symbol`."""
+    """Compile a kernel's file to object code with the C entry point `symbol`."""
     module = _module(path, symbol)
     _optimize(module)
+    _check_references(module, path)
     return _machine().emit_object(module)

@@ -31,19 +31,29 @@ ROW = 4 * LINE  # fn, operands, lo, hi, grain, operand_stride
 PARTS = ROW + 48
 WORKERS = 5 * LINE  # what Python sets: how many workers there are, and addresses
 TAKE_PARTS = WORKERS + 8
-WAIT = WORKERS + 16  # libc's syscall for futex, or usleep
-FUTEX = WORKERS + 24  # the number of the futex system call; 0: only usleep
-YIELD = WORKERS + 32  # sched_yield
-BLAS_GET = WORKERS + 40
-BLAS_SET = WORKERS + 48  # 0: BLAS has no threads that we know of
+WAKE_WORKERS = WORKERS + 96
+SYSCALL = WORKERS + 16  # libc's syscall; 0: there are no futexes
+FUTEX = WORKERS + 24  # numbers of system calls
+SET_AFFINITY = WORKERS + 32
+GET_CPU = WORKERS + 40  # sched_getcpu
+NAP = WORKERS + 48  # usleep
+YIELD = WORKERS + 56  # sched_yield
+BLAS_GET = WORKERS + 64
+BLAS_SET = WORKERS + 72  # 0: BLAS has no threads that we know of
+CPUS = WORKERS + 80  # how many processors the workers may use
+AVOIDED = WORKERS + 88  # the processor that workers were last told to avoid
 BLAS_LOCK = 6 * LINE
 BLAS_USERS = BLAS_LOCK + 8
 BLAS_THREADS = BLAS_LOCK + 16  # what the user had set
-CLAIMS = 7 * LINE
+ALLOWED = 7 * LINE  # the set of processors that the workers may use, as bits
+ALLOWED_BYTES = LINE
+NARROWED = 8 * LINE  # the same without the one avoided
+THREAD_IDS = 9 * LINE  # of the workers, as the OS numbers them
+CLAIMS = THREAD_IDS + 8 * MOST_THREADS
 STATE_BYTES = CLAIMS + MOST_THREADS * LINE
 
 SPINS = 2000  # looks at `sequence` before a worker sleeps: 30 to 90 microseconds
-PATIENCE = 2000  # looks at `pending` before a caller offers its processor to others
+PATIENCE = 500  # looks at `pending` before a caller offers its processor to others
 SHORTEST_NAP = 50  # microseconds, where there is no futex
 LONGEST_NAP = 1000
 
@@ -53,18 +63,18 @@ from symgrad.emit.intrinsics.native import (
     atomic_add,
     atomic_load,
     atomic_store,
-    call_futex,
     call_int,
     call_kernel,
     compare_exchange,
     load,
     pause,
     store,
+    system_call,
 )
 
 SEQUENCE, SLEEPERS, OWNER, PENDING = {SEQUENCE}, {SLEEPERS}, {OWNER}, {PENDING}
 ROW, PARTS, WORKERS, TAKE_PARTS = {ROW}, {PARTS}, {WORKERS}, {TAKE_PARTS}
-WAIT, FUTEX, YIELD = {WAIT}, {FUTEX}, {YIELD}
+SYSCALL, FUTEX, NAP, YIELD = {SYSCALL}, {FUTEX}, {NAP}, {YIELD}
 BLAS_GET, BLAS_SET, BLAS_LOCK = {BLAS_GET}, {BLAS_SET}, {BLAS_LOCK}
 BLAS_USERS, BLAS_THREADS = {BLAS_USERS}, {BLAS_THREADS}
 CLAIMS, LINE = {CLAIMS}, {LINE}
@@ -122,10 +132,10 @@ def kernel(state, me, seen):
         elif looks < SPINS:
             looks += 1
             pause()
-        elif load(state + FUTEX) != 0:
+        elif load(state + SYSCALL) != 0:
             atomic_add(state + SLEEPERS, 1)
-            call_futex(
-                load(state + WAIT),
+            system_call(
+                load(state + SYSCALL),
                 load(state + FUTEX),
                 state + SEQUENCE,
                 FUTEX_WAIT_PRIVATE,
@@ -133,8 +143,44 @@ def kernel(state, me, seen):
             )
             atomic_add(state + SLEEPERS, -1)
         else:
-            call_int(load(state + WAIT), nap)
+            call_int(load(state + NAP), nap)
             nap = min(2 * nap, LONGEST_NAP)
+'''
+
+WAKE = f'''"""Wake the workers, on other processors than the caller's.
+
+Some systems wake a thread on the processor of the one that woke it, where the two
+then take turns.  So when all threads have room, workers keep off the processor that
+the caller is on; only its moving to another costs system calls.
+"""
+{_HEADER}
+SET_AFFINITY, GET_CPU, CPUS, AVOIDED = {SET_AFFINITY}, {GET_CPU}, {CPUS}, {AVOIDED}
+ALLOWED, NARROWED, ALLOWED_BYTES = {ALLOWED}, {NARROWED}, {ALLOWED_BYTES}
+THREAD_IDS, MOST_THREADS = {THREAD_IDS}, {MOST_THREADS}
+
+
+def kernel(state, threads, unused):
+    syscall = load(state + SYSCALL)
+    if threads <= load(state + CPUS):
+        cpu = call_int(load(state + GET_CPU), 0)
+        if cpu != load(state + AVOIDED):
+            store(state + AVOIDED, cpu)
+            for word in range(0, ALLOWED_BYTES, 8):
+                bits = load(state + ALLOWED + word)
+                if cpu >= 8 * word and cpu < 8 * word + 64:
+                    bits &= ~(1 << (cpu - 8 * word))
+                store(state + NARROWED + word, bits)
+            for worker in range(1, load(state + WORKERS) + 1):
+                system_call(
+                    syscall,
+                    load(state + SET_AFFINITY),
+                    load(state + THREAD_IDS + 8 * worker),
+                    ALLOWED_BYTES,
+                    state + NARROWED,
+                )
+    system_call(
+        syscall, load(state + FUTEX), state + SEQUENCE, FUTEX_WAKE_PRIVATE, MOST_THREADS
+    )
 '''
 
 RUN = f'''"""Run the rows [fn, operands, lo, hi, grain, operand_stride] of a table.
@@ -144,7 +190,7 @@ number of rows not run, because they wait for workers that have yet to be starte
 BLAS keeps to the calling thread meanwhile; the last run to end restores its threads.
 """
 {_HEADER}
-PATIENCE, MOST_WAKES = {PATIENCE}, {MOST_THREADS}
+PATIENCE, WAKE_WORKERS = {PATIENCE}, {WAKE_WORKERS}
 
 
 def kernel(table, rows, threads, state):
@@ -185,13 +231,7 @@ def kernel(table, rows, threads, state):
             sequence = load(state + SEQUENCE) + 1
             atomic_store(state + SEQUENCE, sequence)
             if atomic_load(state + SLEEPERS) > 0:
-                call_futex(
-                    load(state + WAIT),
-                    load(state + FUTEX),
-                    state + SEQUENCE,
-                    FUTEX_WAKE_PRIVATE,
-                    MOST_WAKES,
-                )
+                call_kernel(load(state + WAKE_WORKERS), state, threads, 0)
             call_kernel(load(state + TAKE_PARTS), state, 0, sequence)
             looks = 0
             while atomic_load(state + PENDING) > 0:

@@ -18,7 +18,13 @@ from symgrad.run.blas import function_address
 from symgrad.run.driver_texts import MOST_THREADS
 from symgrad.run.kernels import addresses
 
-FUTEX_CALLS = {"x86_64": 202, "aarch64": 98, "riscv64": 98, "ppc64le": 221}
+# Numbers of Linux's futex and sched_setaffinity.
+SYSTEM_CALLS = {
+    "x86_64": (202, 203),
+    "aarch64": (98, 122),
+    "riscv64": (98, 122),
+    "ppc64le": (221, 222),
+}
 _WORKER = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
 
@@ -35,7 +41,8 @@ class Pool:
         self._state = block[start : start + driver_texts.STATE_BYTES // 8]
         self.address = self._state.ctypes.data
         self._lock = threading.Lock()
-        self._take_parts, self._work = addresses([driver_texts.TAKE, driver_texts.WORK])
+        texts = [driver_texts.TAKE, driver_texts.WAKE, driver_texts.WORK]
+        self._take_parts, self._wake, self._work = addresses(texts)
         self._set_constants()
 
     def _set(self, place: int, value: int) -> None:
@@ -44,13 +51,22 @@ class Pool:
     def _set_constants(self) -> None:
         """Write the addresses that native code calls."""
         self._set(driver_texts.TAKE_PARTS, self._take_parts)
-        wait, futex, give_way = _waiting()
-        self._set(driver_texts.WAIT, wait)
-        self._set(driver_texts.FUTEX, futex)
-        self._set(driver_texts.YIELD, give_way)
+        self._set(driver_texts.WAKE_WORKERS, self._wake)
+        libc = ctypes.CDLL(None)
+        self._set(driver_texts.NAP, function_address(libc.usleep))
+        self._set(driver_texts.YIELD, function_address(libc.sched_yield))
+        if sys.platform == "linux" and platform.machine() in SYSTEM_CALLS:
+            futex, set_affinity = SYSTEM_CALLS[platform.machine()]
+            self._set(driver_texts.FUTEX, futex)
+            self._set(driver_texts.SET_AFFINITY, set_affinity)
+            self._set(driver_texts.GET_CPU, function_address(libc.sched_getcpu))
+            self._set(driver_texts.SYSCALL, function_address(libc.syscall))
         get_threads, set_threads = blas.thread_control()
         self._set(driver_texts.BLAS_GET, get_threads)
         self._set(driver_texts.BLAS_SET, set_threads)
+        self._set(driver_texts.AVOIDED, -1)
+        ids = driver_texts.THREAD_IDS // 8
+        self._state[ids : ids + MOST_THREADS] = -1  # 0 would mean the calling thread
 
     @property
     def workers(self) -> int:
@@ -74,6 +90,22 @@ class Pool:
                     worker.start()
                 except RuntimeError:
                     continue
+                self._set(driver_texts.THREAD_IDS + 8 * number, worker.native_id or -1)
+            self._set(driver_texts.AVOIDED, -1)  # new workers are to be told, too
+            self._allow_processors()
+
+    def _allow_processors(self) -> None:
+        """Note which processors the workers may use: those of the calling thread."""
+        if not hasattr(os, "sched_getaffinity"):
+            return
+        allowed = os.sched_getaffinity(0)
+        if max(allowed) >= 8 * driver_texts.ALLOWED_BYTES:
+            return
+        bits = sum(1 << cpu for cpu in allowed)
+        words = bits.to_bytes(driver_texts.ALLOWED_BYTES, "little")
+        place = driver_texts.ALLOWED // 8
+        self._state[place : place + len(words) // 8] = np.frombuffer(words, np.int64)
+        self._set(driver_texts.CPUS, len(allowed))
 
     def reset_after_fork(self) -> None:
         """Forget workers and runs of the parent process."""
@@ -84,14 +116,6 @@ class Pool:
         self._set_constants()
         if in_blas:
             blas.set_threads(threads)
-
-
-def _waiting() -> tuple[int, int, int]:
-    """Find what to wait by: syscall or usleep, the futex call's number, to yield."""
-    libc = ctypes.CDLL(None)
-    futex = FUTEX_CALLS.get(platform.machine(), 0) if sys.platform == "linux" else 0
-    wait = libc.syscall if futex else libc.usleep
-    return function_address(wait), futex, function_address(libc.sched_yield)
 
 
 _pool: Pool | None = None

@@ -142,10 +142,10 @@ def call_int(typingctx: Any, function: Any, argument: Any) -> Any:
 
 
 @intrinsic
-def call_futex(
-    typingctx: Any, syscall: Any, number: Any, address: Any, operation: Any, value: Any
+def system_call(
+    typingctx: Any, syscall: Any, number: Any, a: Any, b: Any, c: Any
 ) -> Any:
-    """Call libc's `syscall(number, address, operation, value, NULL)`, a futex call."""
+    """Call libc's `syscall(number, a, b, c, NULL)`, whose address is `syscall`."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         kind = ir.FunctionType(I64, [I64], var_arg=True)

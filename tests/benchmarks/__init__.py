@@ -1,0 +1,1 @@
+"""symgrad against its peers on one machine in one run: `python -m tests.benchmarks`."""

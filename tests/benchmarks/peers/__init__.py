@@ -1,0 +1,30 @@
+"""The peers: each module implements every task of the workloads as its users would.
+
+A task takes the arrays of a workload and returns a `Task`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+MODULES = {
+    "symgrad": "symgrad_peer",
+    "jax": "jax_peer",
+    "torch": "torch_peer",
+    "torch.compile": "torch_compile_peer",
+    "numpy": "numpy_peer",
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """`run` is what is timed; `read` turns what it returned into NumPy arrays."""
+
+    run: Callable[[], Any]
+    read: Callable[[Any], list[np.ndarray]]
+
+
+def as_arrays(outputs):
+    return [np.asarray(output) for output in outputs]

@@ -1,0 +1,131 @@
+"""What is timed: the arrays of each workload, its arithmetic and its traffic."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+LEARNING_RATE = 0.1
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A computation that every peer implements under the name `task`.
+
+    `bytes` and `flops` are what no implementation can avoid: operands read and
+    results written once, and each multiplication, addition or function counted one.
+    Both are 0 where the call itself is what is timed.
+    """
+
+    name: str
+    title: str
+    task: str
+    arrays: Callable[[], dict[str, np.ndarray]]
+    bytes: int
+    flops: int
+
+
+def _normal(rng, *shape):
+    return rng.standard_normal(shape, dtype=np.float32)
+
+
+def chain_arrays(size=1_000_000):
+    rng = np.random.default_rng(0)
+    return {"x": _normal(rng, size), "y": _normal(rng, size)}
+
+
+def row_arrays(rows=4096, columns=1024):
+    rng = np.random.default_rng(0)
+    return {
+        "x": _normal(rng, rows, columns),
+        "cotangent": _normal(rng, rows, columns),
+        "gamma": _normal(rng, columns),
+        "beta": _normal(rng, columns),
+    }
+
+
+def call_arrays():
+    rng = np.random.default_rng(0)
+    return {name: _normal(rng, 8) for name in "abcd"}
+
+
+def mlp_arrays(widths, batch):
+    """One batch, and the parameters W1, b1, W2, ... of a Glorot-normal network."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        "x": _normal(rng, batch, widths[0]),
+        "y": rng.integers(0, widths[-1], batch),
+    }
+    for i, (n, m) in enumerate(pairwise(widths), 1):
+        arrays[f"W{i}"] = _normal(rng, n, m) * np.float32((2 / (n + m)) ** 0.5)
+        arrays[f"b{i}"] = np.zeros(m, np.float32)
+    return arrays
+
+
+def mlp(*widths, batch):
+    """A training step: the forward pass, both backward products, the update."""
+    sizes = [n * m for n, m in pairwise(widths)]
+    products = 3 * sum(sizes) - sizes[0]  # the input wants no gradient
+    parameters = sum(sizes) + sum(widths[1:])
+    name = "-".join(map(str, widths))
+    return Workload(
+        f"mlp-{widths[0]}",
+        f"MLP {name}, batch {batch}: SGD step",
+        "mlp",
+        lambda: mlp_arrays(widths, batch),
+        bytes=4 * (2 * parameters + batch * widths[0]),
+        flops=2 * batch * products,
+    )
+
+
+ROWS = 4 * 4096 * 1024
+
+WORKLOADS = {
+    w.name: w
+    for w in (
+        Workload(
+            "chain",
+            "10 elementwise operations on 10⁶",
+            "chain",
+            chain_arrays,
+            bytes=12_000_000,
+            flops=10_000_000,
+        ),
+        Workload(
+            "chain-gradient",
+            "the same: gradient of the sum",
+            "chain_gradient",
+            chain_arrays,
+            bytes=16_000_000,
+            flops=30_000_000,
+        ),
+        mlp(784, 512, 512, 10, batch=128),
+        mlp(64, 128, 128, 10, batch=32),
+        mlp(8, 32, 32, 2, batch=16),
+        Workload(
+            "softmax",
+            "softmax of 4096×1024 and its VJP",
+            "softmax",
+            row_arrays,
+            bytes=4 * ROWS,
+            flops=8 * ROWS // 4,
+        ),
+        Workload(
+            "layer-norm",
+            "layer norm of 4096×1024, VJP for x, γ, β",
+            "layer_norm",
+            row_arrays,
+            bytes=4 * ROWS,
+            flops=16 * ROWS // 4,
+        ),
+        Workload(
+            "call",
+            "one call: a·b + c·d of 8 numbers",
+            "call",
+            call_arrays,
+            bytes=0,
+            flops=0,
+        ),
+    )
+}

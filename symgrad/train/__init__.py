@@ -1,0 +1,1 @@
+"""Train: initial values, optimizers as graphs, and the loop over batches."""

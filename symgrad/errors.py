@@ -31,3 +31,7 @@ class CompileError(SymgradError, RuntimeError):
 
 class FormatError(SymgradError, ValueError):
     """A file or an output format is not as expected."""
+
+
+class NumericError(SymgradError, ArithmeticError):
+    """A NaN arose where ``nan_check=True`` looks for one, or a value is not finite."""

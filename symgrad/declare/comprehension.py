@@ -144,9 +144,11 @@ def substitute_index(
             parts.append((axes.get(atom, along(atom)), factor))
         elif isinstance(atom, Value):
             parts.append((Index(((Value(reads(atom.read), atom.size), 1),)), factor))
-        else:
+        elif isinstance(atom, Quotient):
             inner = substitute_index(atom.index, axes, reads)
             parts.append((quotient(inner, atom.divisor), factor))
+        else:  # an atom of a later stage, independent of these axes
+            parts.append((Index(((atom, 1),)), factor))
     return combine(parts, index.constant)
 
 

@@ -94,7 +94,8 @@ FUNCTIONS: dict[str, Function] = {
             "where(y < x, 1, where(x == y, 0.5, 0))",
         ),
     ),
-    "relu": Function(1, "same", "where(x > 0, x, 0)", ("where(x > 0, 1, 0)",)),
+    # by its own result, which is at hand: the argument need not be kept
+    "relu": Function(1, "same", "where(x <= 0, 0, x)", ("where(relu(x) > 0, 1, 0)",)),
     "stop_gradient": Function(1, "same", "x", ("0",)),
     "copysign": Function(2, "float", slopes=("sign(x)*copysign(1, y)", "0")),
     # powers, exponentials and logarithms

@@ -1,0 +1,79 @@
+"""Emit a matrix product: BLAS on a panel of rows, then what follows on that panel."""
+
+from __future__ import annotations
+
+from symgrad.declare.dims import Size, product
+from symgrad.declare.dtypes import short
+from symgrad.emit.scalars import literal
+from symgrad.emit.writer import Writer, indent
+from symgrad.schedule.contraction import Gemm, Matrix
+
+PANEL = 128
+
+
+def panel_loop(
+    w: Writer, g: Gemm, memory: tuple[str, bool], lines: list[str]
+) -> list[str]:
+    """Return the loop over panels: one product, then ``lines`` for each of its rows.
+
+    Rows are flattened over batch and matrix rows; a panel never crosses a batch.
+    """
+    target, one_panel = memory
+    kind = short(g.node.dtype)
+    body: list[str] = []
+    batched = bool(g.batch)
+    m = w.size(g.m) if batched else ""
+    if batched:
+        body += [f"batch = p // {m}", f"first = p - batch*{m}"]
+        body += [f"count = min(hi - p, {m} - first)"]
+    else:
+        body += ["first = p", "count = hi - p"]
+    if lines or one_panel:
+        body += [f"count = min(count, {PANEL})"]
+    body += _batch_indices(w, g)
+    a, lda = _panel(w, g.left, "first")
+    b, ldb = _panel(w, g.right, None)
+    c, ldc = (target, w.size(g.n)) if one_panel else _panel(w, g.result, "first", target)
+    one, zero = literal(1, g.node.dtype), literal(0, g.node.dtype)
+    gemm = w.use(f"gemm_{kind}")
+    body += [
+        f"{gemm}({w.blas('gemm', g.node.dtype)}, {g.left.transposed}, "
+        f"{g.right.transposed}, count, {w.size(g.n)}, {w.size(g.k)}, {one},",
+        f"         {a}, {lda}, {b}, {ldb}, {zero}, {c}, {ldc})",
+    ]
+    if lines:
+        body += ["for r in range(p, p + count):", *indent(lines)]
+    body += ["p += count"]
+    return ["p = lo", "while p < hi:", *indent(body)]
+
+
+def _batch_indices(w: Writer, g: Gemm) -> list[str]:
+    """Return the lines that split the flat batch number into its axes."""
+    if len(g.batch) < 2:
+        return []
+    lines, rest = [], "batch"
+    for n in range(len(g.batch) - 1, 0, -1):
+        extent = w.size(g.batch[n])
+        lines += [f"g{n} = {rest} % {extent}", f"h{n} = {rest} // {extent}"]
+        rest = f"h{n}"
+    return [*lines, "g0 = h1"]
+
+
+def _panel(
+    w: Writer, x: Matrix, first: str | None, memory: str | None = None
+) -> tuple[str, str]:
+    """Return a factor's memory at the panel, and its leading dimension."""
+    parts = [] if x.constant == 0 else [w.size(x.constant)]
+    names = ["batch"] if len(x.batch) == 1 else [f"g{n}" for n in range(len(x.batch))]
+    parts += [w.step(n, s) for n, s in zip(names, x.batch, strict=True) if s != 0]
+    if first is not None:
+        parts.append(w.step(first, x.row))
+    name = w.tensor(x.tensor) if memory is None else memory
+    place = f"{w.use('at')}({name}, {' + '.join(parts)})" if parts else name
+    lead = x.column if x.transposed else x.row
+    return place, f"max({w.size(lead)}, 1)" if not isinstance(lead, int) else w.size(max(lead, 1))
+
+
+def rows_of(g: Gemm) -> Size:
+    """Return the number of rows over all batches."""
+    return product(g.batch) * g.m

@@ -1,0 +1,529 @@
+"""Emit a group of nodes as loops over rows, with passes over each row.
+
+Elementwise nodes become one pass.  A reduction of trailing axes ends a pass: what
+depends on its result runs in the next one, while the row is in the first-level cache.
+Behind a matrix product the same loops run over each panel of rows just computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from symgrad.declare import dtypes
+from symgrad.declare.comprehension import Comprehension, along
+from symgrad.declare.dims import Size, product
+from symgrad.declare.dtypes import short
+from symgrad.declare.tensor import Tensor
+from symgrad.emit.scalars import literal
+from symgrad.emit.writer import KernelText, Writer, indent
+from symgrad.schedule.fuse import Group, accesses, is_row_reduction
+from symgrad.schedule.terms import (
+    Apply,
+    AxisValue,
+    Guarded,
+    Load,
+    Local,
+    Resolver,
+    Term,
+    Where,
+    convert,
+    is_virtual,
+    strides,
+)
+
+#: A sum in float32 over more terms than this goes through float64 partial sums.
+BLOCK = 4096
+#: Rows of a matrix product computed at a time, before what follows runs on them.
+PANEL = 128
+_CHEAP = 6
+
+
+@dataclass
+class Layout:
+    """The loops of a kernel: rows (flattened into one) and inner loops.
+
+    ``rows`` and ``inner`` are lists of (axis, extent); an axis stands for all those
+    that were merged into it, ``dropped`` ones have extent 1 or are merged away.
+    """
+
+    rows: list[tuple[int, Size]]
+    inner: list[tuple[int, Size]]
+    flat: bool
+
+
+def emit_rows(
+    group: Group, stored: set[Tensor], forced: set[Tensor], heading: list[str]
+) -> KernelText:
+    """Return the kernel of a ``rows`` or ``gemm`` group."""
+    return _Rows(group, stored, forced).kernel(heading)
+
+
+class _Rows:
+    def __init__(self, group: Group, stored: set[Tensor], forced: set[Tensor]) -> None:
+        self.g, self.stored, self.forced = group, stored, forced
+        self.w = Writer()
+        self.members = set(group.members)
+        self.done: dict[Tensor, int] = {}
+        self.where: Where = tuple(along(a) for a in range(len(group.domain)))
+        self.passes = self._assign_passes()
+        self.current = 0
+        self.cost: Size = 0
+        self.scratch: set[Tensor] = set()
+        self.weight: dict[Tensor, int] = {}
+
+    # -- which pass computes what ----------------------------------------------------
+
+    def _row_level(self, t: Tensor) -> bool:
+        return self.g.level(t) == "row"
+
+    def _reduces(self, t: Tensor) -> bool:
+        return is_row_reduction(t) and t not in self._product()
+
+    def _product(self) -> set[Tensor]:
+        return {self.g.gemm.node} if self.g.gemm else set()
+
+    def _assign_passes(self) -> dict[Tensor, int]:
+        """Return the pass of each member (of row values: the pass they follow + 1)."""
+        found: dict[Tensor, int] = {}
+        for t in self.g.members:
+            if t in self._product():
+                found[t] = 0
+                continue
+            ready = 0
+            for load in accesses(t, self._axes(t), self.forced):
+                source = load.tensor
+                if source in found:
+                    later = self._reduces(source)
+                    ready = max(ready, found[source] + (1 if later else 0))
+            found[t] = ready
+        return found
+
+    def _axes(self, t: Tensor) -> Where:
+        count = len(t.op.extents) if isinstance(t.op, Comprehension) else t.ndim
+        return tuple(along(a) for a in range(count))
+
+    # -- resolving -------------------------------------------------------------------
+
+    def _resolver(self) -> Resolver:
+        return Resolver(self._virtual, self._local)
+
+    def _virtual(self, t: Tensor) -> bool:
+        if t in self.members:
+            return True  # a member is recomputed where it is not at hand
+        return is_virtual(t) and t not in self.forced
+
+    def _local(self, t: Tensor, where: Where) -> Term | None:
+        if t not in self.members or t not in self.done:
+            return None
+        if not self._is_here(t, where):
+            raise AssertionError(f"{t.describe()} is read elsewhere in its own kernel")
+        if self._row_level(t) or self.done[t] == self.current or t in self._product():
+            return Local(t, t.dtype)
+        if t in self.scratch or t in self.stored:
+            return Local(t, t.dtype)
+        return None
+
+    def _is_here(self, t: Tensor, where: Where) -> bool:
+        return all(
+            n == 1 or i.axis == a
+            for a, (i, n) in enumerate(zip(where, t.shape, strict=True))
+        )
+
+    # -- loops -----------------------------------------------------------------------
+
+    def _layout(self) -> Layout:
+        extents = self.g.domain
+        loads, used = self._uses()
+        live = [a for a, n in enumerate(extents) if n != 1]
+        split = self.g.split
+        groups: list[list[int]] = []
+        for a in live:
+            new_side = split is not None and groups and groups[-1][-1] < split <= a
+            if groups and not new_side and self._merges(groups[-1][-1], a, loads, used):
+                groups[-1].append(a)
+            else:
+                groups.append([a])
+        merged = [(g[-1], product(extents[a] for a in g)) for g in groups]
+        if split is None:
+            if len(merged) <= 1 and self.g.gemm is None:
+                inner = merged or [(0, 1)]
+                return Layout([], inner, True)
+            return Layout(merged[:-1], merged[-1:], False)
+        rows = [(a, n) for a, n in merged if a < split]
+        return Layout(rows, [(a, n) for a, n in merged if a >= split], False)
+
+    def _uses(self) -> tuple[list[Load], set[int]]:
+        """Return what all members read, and the axes whose index itself is used."""
+        loads: list[Load] = []
+        used: set[int] = set()
+        for t in self.g.members:
+            if t in self._product():
+                continue
+            resolver = Resolver(
+                lambda n: is_virtual(n) and n not in self.forced, lambda n, w: None
+            )
+            _scan(resolver.body(t, dict(enumerate(self._axes(t)))), loads, used)
+        extents = self.g.domain
+        for t in self.g.members:
+            steps = strides(t.shape)
+            if t.shape == extents or t.ndim <= len(extents):
+                linear = tuple((a, s) for a, s in enumerate(steps) if t.shape[a] != 1)
+                loads.append(Load(t, linear, 0, (), t.dtype))
+        return loads, used
+
+    def _merges(self, a: int, b: int, loads: list[Load], used: set[int]) -> bool:
+        """Return True if axes ``a`` and ``b`` are one run of memory for every load."""
+        if a in used or b in used:
+            return False
+        extent = self.g.domain[b]
+        for load in loads:
+            steps = dict(load.linear)
+            if steps.get(a, 0) != steps.get(b, 0) * extent:
+                return False
+        return True
+
+    # -- the kernel ------------------------------------------------------------------
+
+    def kernel(self, heading: list[str]) -> KernelText:
+        layout = self._layout()
+        self.layout = layout
+        body = self._flat(layout) if layout.flat else self._rowwise(layout)
+        text = self.w.module(heading, body)
+        elements = product(n for _, n in layout.inner)
+        per_point = max(self.w.operations, 1) + 2
+        rows = product(n for _, n in layout.rows)
+        flops: Size = 0
+        if layout.flat:
+            rows, elements = layout.inner[0][1], 1
+        cost: Size = elements * per_point
+        if self.g.gemm is not None:
+            k = self.g.gemm.k
+            cost = cost + elements * k * 2
+            flops = rows * elements * k * 2
+        flops = flops + rows * elements * self.w.operations
+        grain = 4096 if layout.flat else (8 if self.g.gemm else 1)
+        return KernelText(text, tuple(self.w.slots), rows, cost, flops, grain)
+
+    def _flat(self, layout: Layout) -> list[str]:
+        ((axis, _),) = layout.inner
+        self._bind_axes([], [(axis, "i", 1)])
+        self.w.open()
+        self._pass(0)
+        inner = self.w.close().lines
+        return ["for i in range(lo, hi):", *indent(inner)]
+
+    def _bind_axes(
+        self, rows: list[tuple[int, str]], inner: list[tuple[int, str, int]]
+    ) -> None:
+        for a, text in rows:
+            self.w.axis_level[a], self.w.axis_text[a] = 1, text
+        for a, text, depth in inner:
+            self.w.axis_level[a], self.w.axis_text[a] = depth, text
+        for a in range(len(self.g.domain)):
+            self.w.axis_level.setdefault(a, 0)
+            self.w.axis_text.setdefault(a, "0")
+
+    def _rowwise(self, layout: Layout) -> list[str]:
+        w = self.w
+        names = [(a, f"i{n}") for n, (a, _) in enumerate(layout.rows)]
+        if len(names) == 1:
+            names = [(names[0][0], "r")]
+        count = max(len(layout.inner), 1)
+        inner = [(a, f"j{n}" if count > 1 else "j", 2) for n, (a, _) in enumerate(layout.inner)]
+        self._bind_axes(names, inner)
+        row = w.open()
+        self._decode(layout, names)
+        gemm = self._prepare_product()
+        last = max(self.passes.values())
+        for number in range(last + 1):
+            self._row_pass(number)
+        self.current = last + 1
+        for t in self.g.members:
+            if self._row_level(t) and t not in self.done:
+                self._row_value(t)
+        lines = w.close().lines
+        assert row.lines is lines
+        if gemm is None:
+            return ["for r in range(lo, hi):", *indent(lines)]
+        only = len(self.g.members) == 1
+        return gemm([] if only else lines)
+
+    def _decode(self, layout: Layout, names: list[tuple[int, str]]) -> None:
+        """Write the indices of the row loops, flattened into ``r``."""
+        if len(names) < 2:
+            return
+        rest = "r"
+        for n in range(len(names) - 1, 0, -1):
+            extent = self.w.size(layout.rows[n][1])
+            self.w.line(f"{names[n][1]} = {rest} % {extent}")
+            quotient = names[0][1] if n == 1 else self.w.fresh("q")
+            self.w.line(f"{quotient} = {rest} // {extent}")
+            rest = quotient
+
+    def _row_pass(self, number: int) -> None:
+        """Write one pass: the row values it needs, its loop, its results."""
+        w = self.w
+        self.current = number
+        for t in self.g.members:
+            if self._row_level(t) and not self._reduces(t) and self.passes[t] == number:
+                self._row_value(t)
+        inner = w.open()
+        self._pass(number)
+        lines, accumulators = w.close().lines, self._accumulators
+        if not lines and not accumulators:
+            return
+        assert inner.lines is lines
+        w.blocks[-1].lines += self._loops(lines, accumulators)
+        for t, name, _ in accumulators:
+            w.locals[t] = (1, name)
+            self.done[t] = number
+            if t in self.stored:
+                self._store(t, name, 1)
+
+    def _row_value(self, t: Tensor) -> None:
+        term = self._resolver().body(t, dict(enumerate(self._axes(t))))
+        name = self.w.ref(term)
+        self.w.locals[t] = (1, name)
+        self.done[t] = self.current
+        if t in self.stored:
+            self._store(t, name, 1)
+
+    def _pass(self, number: int) -> None:
+        """Write the lines of the innermost loop of one pass."""
+        self.current = number
+        self._accumulators: list[tuple[Tensor, str, list[str]]] = []
+        for t in self.g.members:
+            if t in self._product():
+                self._take_product(t)
+            elif self.passes[t] == number and not self._row_level(t):
+                self._element(t)
+            elif self.passes[t] == number and self._reduces(t):
+                self._accumulate(t)
+
+    def _element(self, t: Tensor) -> None:
+        before = self.w.operations
+        term = self._resolver().body(t, dict(enumerate(self.where)))
+        name = self.w.ref(term)
+        self.weight[t] = self.w.operations - before
+        self.w.locals[t] = (len(self.w.blocks) - 1, name)
+        self.done[t] = self.current
+        if t in self.stored:
+            self._store(t, name, -1)
+        elif self._needed_later(t) and not self._cheap(t):
+            self.scratch.add(t)
+            self._store(t, name, -1)
+
+    def _needed_later(self, t: Tensor) -> bool:
+        return any(
+            self.passes[u] > self.passes[t] and any(
+                load.tensor is t for load in accesses(u, self._axes(u), self.forced)
+            )
+            for u in self.g.members
+            if u not in self._product() and u is not t
+        )
+
+    def _cheap(self, t: Tensor) -> bool:
+        return self.weight[t] <= _CHEAP
+
+    def _memory(self, t: Tensor) -> tuple[str, bool]:
+        """Return the name of a member's memory, and whether it is one row only."""
+        if t in self.stored:
+            return self.w.tensor(t, write=True), False
+        elements = product(n for _, n in self.layout.inner)
+        return self.w.scratch(t.dtype, elements, id(t)), True
+
+    def _place(self, t: Tensor) -> str:
+        """Return the offset of the current point in a member's memory."""
+        _, one_row = self._memory(t)
+        shape = t.shape
+        linear = [(a, s) for a, s in enumerate(strides(shape)) if shape[a] != 1]
+        live = {a for a, _ in (*self.layout.rows, *self.layout.inner)}
+        linear = [(a, s) for a, s in linear if a in live]
+        if one_row:
+            inner = {a for a, _ in self.layout.inner}
+            linear = [(a, s) for a, s in linear if a in inner]
+        return self.w.offset(Load(t, tuple(linear), 0, (), t.dtype))
+
+    def _store(self, t: Tensor, name: str, level: int) -> None:
+        memory, _ = self._memory(t)
+        self.w.line(f"{memory}[{self._place(t)}] = {name}", level)
+
+    def _recall(self, t: Tensor) -> str:
+        memory, _ = self._memory(t)
+        name = self.w.fresh()
+        self.w.line(f"{name} = {memory}[{self._place(t)}]")
+        return name
+
+    # -- reductions ------------------------------------------------------------------
+
+    def _accumulate(self, t: Tensor) -> None:
+        """Write one step of a reduction into the innermost loop."""
+        c: Comprehension = t.op  # type: ignore[assignment]
+        term = self._resolver().body(t, dict(enumerate(self.where)))
+        if c.reduce in ("sum", "prod") and term.dtype != t.dtype:
+            term = convert(term, t.dtype)
+        value = self.w.ref(term)
+        name = self.w.fresh("s")
+        step, start = reduction_step(self.w, c.reduce or "", name, value, term.dtype, self._inner_index())
+        for text in step:
+            self.w.line(text)
+        self._accumulators.append((t, name, start))
+
+    def _inner_index(self) -> str:
+        return self.w.axis_text[self.layout.inner[-1][0]] if self.layout.inner else "0"
+
+    def _loops(
+        self, lines: list[str], accumulators: list[tuple[Tensor, str, list[str]]]
+    ) -> list[str]:
+        """Return the loops of a pass around its lines."""
+        w = self.w
+        inner = self.layout.inner
+        start = [text for _, _, begin in accumulators for text in begin]
+        sums = [
+            (t, n)
+            for t, n, _ in accumulators
+            if t.op.reduce == "sum" and t.dtype == "float32"  # type: ignore[union-attr]
+        ]
+        nest = lines
+        extents = [w.size(n) for _, n in inner]
+        texts = [w.axis_text[a] for a, _ in inner]
+        total = product(n for _, n in inner)
+        if sums and not (isinstance(total, int) and total <= BLOCK):
+            return self._blocked(nest, start, sums, extents, texts)
+        for extent, text in zip(reversed(extents), reversed(texts), strict=True):
+            nest = [f"for {text} in range({extent}):", *indent(nest)]
+        return [*start, *nest]
+
+    def _blocked(
+        self,
+        lines: list[str],
+        start: list[str],
+        sums: Sequence[tuple[Tensor, str]],
+        extents: list[str],
+        texts: list[str],
+    ) -> list[str]:
+        """Return the loops with float32 sums gathered in float64 block by block."""
+        names = {n for _, n in sums}
+        outside = [s for s in start if s.split(" = ")[0] not in names]
+        nest = [f"{n} = np.float32(0.0)" for n in sorted(names)]
+        stop = self.w.fresh("e")
+        nest += [f"{stop} = min(u + {BLOCK}, {extents[-1]})"]
+        nest += [f"for {texts[-1]} in range(u, {stop}):", *indent(lines)]
+        nest += [f"{n}_total += np.float64({n})" for n in sorted(names)]
+        nest = [f"for u in range(0, {extents[-1]}, {BLOCK}):", *indent(nest)]
+        for extent, text in zip(extents[-2::-1], texts[-2::-1], strict=True):
+            nest = [f"for {text} in range({extent}):", *indent(nest)]
+        done = [f"{n} = np.float32({n}_total)" for n in sorted(names)]
+        begin = [f"{n}_total = np.float64(0.0)" for n in sorted(names)]
+        return [*outside, *begin, *nest, *done]
+
+    # -- matrix products ---------------------------------------------------------------
+
+    def _prepare_product(self) -> Callable[[list[str]], list[str]] | None:
+        """Return a function that puts the product of a panel before its rows."""
+        if self.g.gemm is None:
+            return None
+        node = self.g.gemm.node
+        self.done[node] = 0
+        self.panel = self._panel_memory(node)
+        from symgrad.emit.matmul import panel_loop
+
+        return lambda lines: panel_loop(self.w, self.g.gemm, self.panel, lines)  # type: ignore[arg-type]
+
+    def _panel_memory(self, node: Tensor) -> tuple[str, bool]:
+        """Return where a panel's product goes: (memory, whether it is one panel)."""
+        if node in self.stored:
+            return self.w.tensor(node, write=True), False
+        assert self.g.gemm is not None
+        return self.w.scratch(node.dtype, self.g.gemm.n * PANEL, "panel"), True
+
+    def _take_product(self, t: Tensor) -> None:
+        """Read the element of the product that the row loops are at."""
+        memory, one_panel = self.panel
+        if one_panel:
+            assert self.g.gemm is not None
+            row = self.w.step("(r - p)", self.g.gemm.n)
+            place = " + ".join([row, *(self._inner_place())])
+        else:
+            linear = [(a, s) for a, s in enumerate(strides(t.shape)) if t.shape[a] != 1]
+            live = {a for a, _ in (*self.layout.rows, *self.layout.inner)}
+            kept = tuple((a, s) for a, s in linear if a in live)
+            place = self.w.offset(Load(t, kept, 0, (), t.dtype))
+        name = self.w.fresh()
+        self.w.line(f"{name} = {memory}[{place}]")
+        self.w.locals[t] = (len(self.w.blocks) - 1, name)
+        self.done[t] = self.current
+
+    def _inner_place(self) -> list[str]:
+        found, step = [], 1  # type: ignore[var-annotated]
+        size: Size = step
+        for a, n in reversed(self.layout.inner):
+            found.append(self.w.step(self.w.axis_text[a], size))
+            size = size * n
+        return found
+
+
+def reduction_step(
+    w: Writer, kind: str, name: str, value: str, dtype: str, index: str
+) -> tuple[list[str], list[str]]:
+    """Return the lines of one step of a reduction, and those that start it."""
+    floating = dtypes.is_float(dtype)
+    match kind:
+        case "sum" | "prod":
+            symbol, fast = ("+", "add_fast") if kind == "sum" else ("*", "mul_fast")
+            start = literal(0 if kind == "sum" else 1, dtype)
+            if floating:
+                return [f"{name} = {w.use(fast)}({name}, {value})"], [f"{name} = {start}"]
+            return [f"{name} = {name} {symbol} {value}"], [f"{name} = {start}"]
+        case "max" | "min":
+            extreme = _extreme(kind, dtype)
+            if floating:
+                function = w.use("maximum" if kind == "max" else "minimum")
+                return [f"{name} = {function}({name}, {value})"], [f"{name} = {extreme}"]
+            return [f"{name} = {kind}({name}, {value})"], [f"{name} = {extreme}"]
+        case "any":
+            return [f"{name} = {name} | {value}"], [f"{name} = False"]
+        case "all":
+            return [f"{name} = {name} & {value}"], [f"{name} = True"]
+    best, test = f"{name}_best", ">" if kind == "argmax" else "<"
+    better = f"{value} {test} {best}"
+    if floating:
+        better = f"({better}) | (({value} != {value}) & ({best} == {best}))"
+    start = _extreme("max" if kind == "argmax" else "min", dtype)
+    select = w.use("select")
+    hit = f"{name}_hit"
+    return (
+        [
+            f"{hit} = ({better}) | ({name} < 0)",
+            f"{name} = {select}({hit}, {index}, {name})",
+            f"{best} = {select}({hit}, {value}, {best})",
+        ],
+        [f"{name} = -1", f"{best} = {start}"],
+    )
+
+
+def _extreme(kind: str, dtype: str) -> str:
+    """Return the identity of a max or min."""
+    if dtypes.is_float(dtype):
+        return literal(float("-inf") if kind == "max" else float("inf"), dtype)
+    if dtype == "bool":
+        return "False" if kind == "max" else "True"
+    bits = 31 if short(dtype) == "i32" else 63
+    return literal(-(2**bits) if kind == "max" else 2**bits - 1, dtype)
+
+
+def _scan(term: Term, loads: list[Load], used: set[int]) -> None:
+    """Collect the loads of a term, and the axes that occur outside plain offsets."""
+    stack = [term]
+    while stack:
+        here = stack.pop()
+        if isinstance(here, Load):
+            loads.append(here)
+            stack += [e for e, _ in here.extra]
+        elif isinstance(here, AxisValue):
+            used.add(here.axis)
+        elif isinstance(here, Apply):
+            stack += here.args
+        elif isinstance(here, Guarded):
+            stack += [here.condition, here.value]

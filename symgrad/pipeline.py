@@ -1,0 +1,117 @@
+"""The pipeline: from a declared graph to a program, stage by stage."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from symgrad.declare.tensor import Input, Param, Tensor, as_tensor, topological
+from symgrad.derivation.reverse import flatten, unflatten
+from symgrad.emit.kernels import emit
+from symgrad.errors import GraphError, ShapeError
+from symgrad.run.program import Parts, Program
+from symgrad.schedule.plan import schedule
+from symgrad.simplification import simplify_outputs
+
+
+def compile(
+    inputs: Sequence[Tensor],
+    outputs: Any,
+    *,
+    threads: int | None = None,
+    nan_check: bool = False,
+    updates: Mapping[Tensor, Tensor] | None = None,
+) -> Program:
+    """Return the program that computes ``outputs`` from ``inputs``.
+
+    Args:
+        inputs: the inputs, in the order of the program's arguments.
+        outputs: a tensor, or nested tuples, lists and dicts of tensors.
+        threads: how many threads; by default ``SYMGRAD_NUM_THREADS``, else all
+            processors.
+        nan_check: look at every value, and raise at the first NaN, naming its node.
+        updates: parameter -> its new value, written in place at the end of a call
+            (see ``Program.bind``).
+
+    Raises:
+        GraphError: an input is missing, unknown or given twice.
+    """
+    start = time.perf_counter()
+    updates = dict(updates or {})
+    targets = [as_tensor(t) for t in flatten(outputs)]
+    _check_updates(updates)
+    values = list(updates.values())
+    seconds: dict[str, float] = {}
+    simple = simplify_outputs([*targets, *values])
+    seconds["simplify"] = _lap(start)
+    new = dict(zip(updates, simple[len(targets) :], strict=True))
+    leaves = topological([*targets, *values])
+    inputs = list(inputs)
+    _check_inputs(inputs, leaves)
+    params = [t for t in leaves if isinstance(t.op, Param)]
+    params += [t for t in updates if not any(t is p for p in params)]
+    _check_names(inputs, params)
+    begin = time.perf_counter()
+    plan = schedule(simple[: len(targets)], new, store_all=nan_check)
+    seconds["schedule"] = _lap(begin)
+    begin = time.perf_counter()
+    texts = emit(plan)
+    seconds["emit"] = _lap(begin)
+    parts = Parts(
+        inputs,
+        simple[: len(targets)],
+        lambda found: unflatten(outputs, found),
+        params,
+        new,
+        plan,
+        texts,
+        threads,
+        nan_check,
+        seconds,
+    )
+    return Program(parts)
+
+
+def _lap(start: float) -> float:
+    return time.perf_counter() - start
+
+
+def _check_updates(updates: Mapping[Tensor, Tensor]) -> None:
+    for parameter, value in updates.items():
+        if not isinstance(parameter.op, Param):
+            raise GraphError(f"only parameters are updated, not {parameter.describe()}")
+        if value.shape != parameter.shape or value.dtype != parameter.dtype:
+            raise ShapeError(
+                f"the new value {value.describe()} does not fit {parameter.describe()}"
+            )
+
+
+def _check_inputs(inputs: Sequence[Tensor], leaves: Sequence[Tensor]) -> None:
+    given = set()
+    for t in inputs:
+        if not isinstance(t, Tensor) or not isinstance(t.op, Input):
+            what = t.describe() if isinstance(t, Tensor) else repr(t)
+            raise GraphError(f"{what} is not an input; declare inputs with sg.input")
+        if id(t) in given:
+            raise GraphError(f"the input {t.name!r} is listed twice")
+        given.add(id(t))
+    for t in leaves:
+        if isinstance(t.op, Input) and id(t) not in given:
+            raise GraphError(
+                f"the outputs depend on {t.describe()}, which is not among the inputs"
+            )
+
+
+def _check_names(inputs: Sequence[Tensor], params: Sequence[Tensor]) -> None:
+    for kind, tensors in (("inputs", inputs), ("parameters", params)):
+        seen: dict[str, Tensor] = {}
+        for t in tensors:
+            other = seen.setdefault(t.name or "", t)
+            if other is not t:
+                raise GraphError(
+                    f"two {kind} are called {t.name!r}: {other.describe()} and "
+                    f"{t.describe()}; give them different names, or scopes"
+                )
+
+

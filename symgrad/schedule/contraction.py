@@ -1,0 +1,174 @@
+"""Recognise the sums of products that are matrix products in memory.
+
+``C[batch…, M…, N…] = Σ_K A·B``: an axis is a batch axis if both factors and the result
+have it, a row axis if only the first factor has it, a column axis if only the second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from symgrad.declare import dtypes, scalar
+from symgrad.declare.comprehension import Comprehension
+from symgrad.declare.dims import Size, product
+from symgrad.declare.tensor import Reshape, Tensor
+from symgrad.schedule.terms import Load, Number, Resolver, is_virtual, strides
+
+Axes = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A factor as a matrix for each batch: where it lies and how it is stepped.
+
+    ``row`` and ``column`` are strides in elements, one of them 1; ``batch`` the
+    strides of the batch axes.
+    """
+
+    tensor: Tensor
+    constant: Size
+    row: Size
+    column: Size
+    batch: tuple[Size, ...]
+
+    @property
+    def transposed(self) -> bool:
+        """True if memory runs along the matrix's columns."""
+        return self.column != 1
+
+
+@dataclass(frozen=True)
+class Gemm:
+    """One matrix product for each point of the batch axes.
+
+    ``copied`` are factors that first have to be laid out in memory.  ``split`` is the
+    number of leading axes of the result that are not columns, where batch, rows and
+    columns follow each other in memory: then row-wise work can follow each panel.
+    """
+
+    node: Tensor
+    left: Matrix
+    right: Matrix
+    result: Matrix
+    batch: tuple[Size, ...]
+    m: Size
+    n: Size
+    k: Size
+    copied: tuple[Tensor, ...] = ()
+    split: int | None = None
+
+
+def as_gemm(t: Tensor, forced: set[Tensor]) -> Gemm | None:
+    """Return ``t`` as a matrix product, or None where it is not one."""
+    c = t.op
+    if not isinstance(c, Comprehension) or not c.is_contraction or c.guards:
+        return None
+    factors = scalar.factors(c.body)
+    if len(factors) != 2 or not dtypes.is_float(t.dtype):
+        return None
+    loads, copied = [], []
+    for f in factors:
+        read = c.reads[f.value]  # type: ignore[index]
+        operand = t.args[read.operand]
+        load = _plain_load(operand, read.index, forced, c)
+        if load is None:
+            return None
+        loads.append(load)
+        if _needs_memory(operand, load):
+            copied.append(operand)
+    return _arrange(t, c, loads[0], loads[1], tuple(copied))
+
+
+def _needs_memory(operand: Tensor, load: Load) -> bool:
+    """Return True if the operand itself (a virtual node) is what the load reads."""
+    return load.tensor is operand and is_virtual(operand)
+
+
+def _plain_load(
+    operand: Tensor, index: tuple, forced: set[Tensor], c: Comprehension
+) -> Load | None:
+    """Return how a factor is read: through movements if that stays a plain matrix."""
+    resolver = Resolver(lambda n: is_virtual(n) and n not in forced, lambda n, w: None)
+    if any(i.values() for i in index):
+        return None
+    term = resolver.at(operand, index)
+    if isinstance(term, Load) and not term.extra and _fits(term, c):
+        return term
+    if isinstance(term, Number):
+        return None
+    resolver = Resolver(lambda n: False, lambda n, w: None)
+    term = resolver.at(operand, index)
+    if isinstance(term, Load) and not term.extra and _fits(term, c):
+        return term
+    return None
+
+
+def _fits(load: Load, c: Comprehension) -> bool:
+    """Return True if each axis steps through memory on its own, one by single steps."""
+    live = [(a, s) for a, s in load.linear if c.extents[a] != 1]
+    if isinstance(load.tensor.op, Reshape):
+        return False
+    total = product(c.extents[a] for a, _ in live)
+    size = product(load.tensor.shape)
+    if isinstance(total, int) and isinstance(size, int) and total > max(size, 1):
+        return False  # overlapping windows
+    return all(not isinstance(s, int) or s > 0 for _, s in live)
+
+
+def _arrange(
+    t: Tensor, c: Comprehension, a: Load, b: Load, copied: tuple[Tensor, ...]
+) -> Gemm | None:
+    axes = [n for n, extent in enumerate(c.extents) if extent != 1]
+    in_a, in_b = dict(a.linear), dict(b.linear)
+    batch = [n for n in axes if n < c.rank and n in in_a and n in in_b]
+    rows = [n for n in axes if n < c.rank and n in in_a and n not in in_b]
+    columns = [n for n in axes if n < c.rank and n in in_b and n not in in_a]
+    summed = [n for n in axes if n >= c.rank]
+    if any(n not in in_a or n not in in_b for n in summed) or not summed:
+        return None
+    if len(batch) + len(rows) + len(columns) != sum(n < c.rank for n in axes):
+        return None
+    if rows and columns and rows[-1] > columns[-1]:
+        a, b, rows, columns = b, a, columns, rows
+    if not rows or not columns:
+        return None
+    out = dict(enumerate(strides(t.shape)))
+    extents = c.extents
+    left = _matrix(a, dict(a.linear), rows, summed, batch, extents)
+    right = _matrix(b, dict(b.linear), summed, columns, batch, extents)
+    result = _matrix(
+        Load(t, (), 0, (), t.dtype), out, rows, columns, batch, extents
+    )
+    if left is None or right is None or result is None or result.column != 1:
+        return None
+    m, n, k = (product(extents[x] for x in part) for part in (rows, columns, summed))
+    sizes = tuple(extents[x] for x in batch)
+    ordered = [*batch, *rows, *columns] == sorted([*batch, *rows, *columns])
+    split = columns[0] if ordered else None
+    return Gemm(t, left, right, result, sizes, m, n, k, copied, split)
+
+
+def _matrix(
+    load: Load,
+    steps: dict[int, Size],
+    rows: Sequence[int],
+    columns: Sequence[int],
+    batch: Sequence[int],
+    extents: Sequence[Size],
+) -> Matrix | None:
+    row, column = _merged(rows, steps, extents), _merged(columns, steps, extents)
+    if row is None or column is None or (row != 1 and column != 1):
+        return None
+    at = tuple(steps[n] for n in batch)
+    return Matrix(load.tensor, load.constant, row, column, at)
+
+
+def _merged(
+    axes: Sequence[int], steps: dict[int, Size], extents: Sequence[Size]
+) -> Size | None:
+    """Return the stride of several axes seen as one, or None if they do not line up."""
+    for outer, inner in zip(axes, axes[1:], strict=False):
+        if steps[outer] != steps[inner] * extents[inner]:
+            return None
+    return steps[axes[-1]]

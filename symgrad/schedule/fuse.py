@@ -1,0 +1,238 @@
+"""Fusion: assign every node that needs memory or work to a kernel.
+
+Nodes are taken in topological order.  A group of nodes becomes one kernel; groups run
+in the order of their creation.  A node joins the last group that one of its operands
+belongs to, if their loops fit and every value it takes from that group is at hand at
+the same indices; else it starts a group of its own.  So no cycle can arise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from symgrad.declare.comprehension import Comprehension, along
+from symgrad.declare.dims import Size
+from symgrad.declare.tensor import Constant, Input, Param, Reshape, Tensor, topological
+from symgrad.schedule.contraction import Gemm, as_gemm
+from symgrad.schedule.terms import (
+    Apply,
+    Guarded,
+    Load,
+    Resolver,
+    Term,
+    Where,
+    is_virtual,
+    strides,
+)
+
+Shape = tuple[Size, ...]
+
+
+@dataclass
+class Group:
+    """The nodes of one kernel.
+
+    Attributes:
+        kind: ``rows`` (elementwise, with reductions of trailing axes), ``gemm`` (the
+            same behind a matrix product), ``nest`` (any other reduction), ``running``
+            (a cumulative reduction) or ``scatter``.
+        domain: the extents of all loops.
+        split: how many leading loops are rows; None while nothing is reduced.
+        members: the nodes, operands before users.
+    """
+
+    kind: str
+    domain: Shape
+    split: int | None
+    members: list[Tensor] = field(default_factory=list)
+    gemm: Gemm | None = None
+
+    def level(self, t: Tensor) -> str:
+        """Return ``full`` (a value for each point) or ``row`` (one for each row)."""
+        if self.gemm is not None and t is self.gemm.node:
+            return "full"
+        return "row" if is_row_reduction(t) or t.shape != self.domain else "full"
+
+    def is_row(self, shape: Shape, split: int | None) -> bool:
+        """Return True for the shape of one value for each row."""
+        if split is None:
+            return False
+        rest = shape[split:]
+        return shape[:split] == self.domain[:split] and (
+            not rest or (len(shape) == len(self.domain) and all(n == 1 for n in rest))
+        )
+
+
+def is_leaf(t: Tensor) -> bool:
+    """Return True for a tensor whose memory exists before any kernel runs."""
+    return isinstance(t.op, Input | Param | Constant)
+
+
+def base(t: Tensor) -> Tensor:
+    """Return the tensor whose memory a reshape looks at."""
+    while isinstance(t.op, Reshape):
+        t = t.args[0]
+    return t
+
+
+def is_row_reduction(t: Tensor) -> bool:
+    """Return True for a reduction of one read's trailing axes, or of products."""
+    c = t.op
+    return (
+        isinstance(c, Comprehension)
+        and c.reduce is not None
+        and c.target is None
+        and not c.guards
+    )
+
+
+def accesses(t: Tensor, where: Where, forced: set[Tensor]) -> list[Load]:
+    """Return every element of other nodes that one point of ``t`` reads."""
+    resolver = Resolver(lambda n: is_virtual(n) and n not in forced, lambda n, w: None)
+    found: list[Load] = []
+    _collect(resolver.body(t, dict(enumerate(where))), found)
+    return found
+
+
+def _collect(term: Term, found: list[Load]) -> None:
+    stack = [term]
+    while stack:
+        here = stack.pop()
+        if isinstance(here, Load):
+            found.append(here)
+            stack += [e for e, _ in here.extra]
+        elif isinstance(here, Apply):
+            stack += here.args
+        elif isinstance(here, Guarded):
+            stack += [here.condition, here.value]
+
+
+def fuse(outputs: Sequence[Tensor]) -> tuple[list[Group], set[Tensor]]:
+    """Return the groups in running order, and the virtual nodes that need memory.
+
+    Outputs and operands of reshapes and matrix products need memory even where they
+    would be virtual.
+    """
+    order = topological(outputs)
+    forced = {base(t) for t in outputs}
+    for t in order:
+        if isinstance(t.op, Reshape):
+            forced.add(base(t))
+    gemms = {}
+    for t in order:
+        found = as_gemm(t, forced)
+        if found is not None:
+            gemms[t] = found
+            forced.update(found.copied)
+    fuser = _Fuser(forced, gemms)
+    for t in order:
+        if not (is_leaf(t) or isinstance(t.op, Reshape)):
+            if not is_virtual(t) or t in forced:
+                fuser.place(t)
+    return fuser.groups, forced
+
+
+class _Fuser:
+    def __init__(self, forced: set[Tensor], gemms: dict[Tensor, Gemm]) -> None:
+        self.forced, self.gemms = forced, gemms
+        self.groups: list[Group] = []
+        self.home: dict[Tensor, int] = {}
+
+    def place(self, t: Tensor) -> None:
+        c: Comprehension = t.op  # type: ignore[assignment]
+        if t in self.gemms:
+            gemm = self.gemms[t]
+            self._start(Group("gemm", t.shape, gemm.split, [t], gemm))
+            return
+        where = tuple(along(a) for a in range(len(c.extents)))
+        loads = accesses(t, where, self.forced)
+        last = max((self.home.get(x.tensor, -1) for x in loads), default=-1)
+        group = self._new_group(t, c, loads)
+        if last >= 0 and group.kind == "rows":
+            if self._joins(self.groups[last], t, c, loads, last):
+                return
+        self._start(group)
+
+    def _start(self, group: Group) -> None:
+        self.home[group.members[0]] = len(self.groups)
+        self.groups.append(group)
+
+    def _new_group(self, t: Tensor, c: Comprehension, loads: list[Load]) -> Group:
+        if c.target is not None:
+            return Group("scatter", c.extents, 0, [t])
+        if c.reduce is None:
+            return Group("rows", t.shape, None, [t])
+        if c.guards and is_running(c):
+            return Group("running", c.extents, c.rank, [t])
+        if c.guards or not reduces_fast(c, loads):
+            return Group("nest", c.extents, c.rank, [t])
+        return Group("rows", c.extents, c.rank, [t])
+
+    def _joins(
+        self, g: Group, t: Tensor, c: Comprehension, loads: list[Load], number: int
+    ) -> bool:
+        if g.kind not in ("rows", "gemm") or (g.gemm and g.split is None):
+            return False
+        split = g.split
+        if c.reduce is not None:
+            if c.extents != g.domain or split not in (None, c.rank):
+                return False
+            split = c.rank
+        elif t.shape != g.domain and not g.is_row(t.shape, split):
+            return False
+        level_rank = len(c.extents) if t.shape == g.domain or c.reduce else 0
+        for load in loads:
+            if self.home.get(load.tensor) == number:
+                if not _aligned(load, load.tensor, g, split, level_rank):
+                    return False
+        g.split = split
+        g.members.append(t)
+        self.home[t] = number
+        return True
+
+
+def _aligned(load: Load, t: Tensor, g: Group, split: int | None, rank: int) -> bool:
+    """Return True if the load is of the very point or row that the kernel is at."""
+    if load.extra or load.constant != 0 or load.reshaped:
+        return False
+    full = g.level(t) == "full"
+    if full and rank < len(g.domain):
+        return False
+    expected = tuple(
+        (a, s)
+        for a, (s, n) in enumerate(zip(strides(t.shape), t.shape, strict=True))
+        if n != 1
+    )
+    actual = tuple((a, s) for a, s in load.linear if g.domain[a] != 1)
+    return actual == expected
+
+
+def reduces_fast(c: Comprehension, loads: Sequence[Load]) -> bool:
+    """Return True if the innermost reduced axis runs through memory without gaps.
+
+    Otherwise the innermost loop had better run along the result.
+    """
+    if not c.rank:
+        return True
+    inner, out = len(c.extents) - 1, c.rank - 1
+    if c.reduce in ("argmax", "argmin", "any", "all") or c.extents[out] == 1:
+        return True
+    steps = [dict(x.linear) for x in loads]
+    gaps = any(s.get(inner, 1) != 1 for s in steps)
+    return not (gaps and any(s.get(out) == 1 for s in steps))
+
+
+def is_running(c: Comprehension) -> bool:
+    """Return True for a cumulative statement: the terms up to, or from, an axis."""
+    if len(c.guards) != 1 or len(c.reduced) != 1 or c.reduce not in ("sum", "prod"):
+        return False
+    guard, (k,) = c.guards[0], c.reduced
+    if guard.bound is not None or guard.modulus != 1 or len(guard.index.terms) != 2:
+        return False
+    factors = dict(guard.index.terms)
+    other = next((a for a in factors if a != k), None)
+    if not isinstance(other, int) or {factors.get(k), factors[other]} != {1, -1}:
+        return False
+    used = set().union(*(i.axes() for r in c.reads for i in r.index))
+    return other not in used

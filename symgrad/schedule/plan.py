@@ -1,0 +1,171 @@
+"""The plan of a program: its kernels in order, and which tensors need memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from symgrad.declare.tensor import Reshape, Tensor, topological
+from symgrad.schedule.contraction import Matrix
+from symgrad.schedule.fuse import Group, accesses, base, fuse, is_leaf
+from symgrad.declare.comprehension import Comprehension, along
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What runs, in which order.
+
+    Attributes:
+        groups: one kernel each, in running order.
+        reads: for each group, the tensors in memory that it reads from elsewhere.
+        writes: for each group, its members that need memory.
+        stored: all tensors that need memory.
+        forced: virtual nodes that need memory.
+        in_place: parameter of each new value that may be written over the old one.
+        copies: (new value, parameter) pairs to be copied at the end.
+    """
+
+    groups: tuple[Group, ...]
+    reads: tuple[tuple[Tensor, ...], ...]
+    writes: tuple[tuple[Tensor, ...], ...]
+    stored: frozenset[Tensor]
+    forced: frozenset[Tensor]
+    in_place: Mapping[Tensor, Tensor]
+    copies: tuple[tuple[Tensor, Tensor], ...]
+
+    def __str__(self) -> str:
+        lines = []
+        for n, g in enumerate(self.groups):
+            names = ", ".join(t.op.name for t in g.members)  # type: ignore[union-attr]
+            memory = ", ".join(t.describe() for t in self.writes[n])
+            lines.append(f"{n:3d} {g.kind:8s} {names}  ->  {memory}")
+        return "\n".join(lines)
+
+
+def schedule(
+    outputs: Sequence[Tensor],
+    updates: Mapping[Tensor, Tensor] | None = None,
+    store_all: bool = False,
+) -> Plan:
+    """Return the plan for ``outputs`` and for new values of parameters.
+
+    Args:
+        outputs: what the program returns.
+        updates: parameter -> its new value, written when nothing reads the old one.
+        store_all: keep every value of every kernel in memory, to be looked at.
+    """
+    updates = updates or {}
+    targets = [*outputs, *updates.values()]
+    groups, forced = fuse(targets)
+    groups = _updates_last(groups, forced, {base(t) for t in updates.values()})
+    reads = [_reads(g, forced) for g in groups]
+    stored = {base(t) for t in targets if not is_leaf(base(t))}
+    for g, found in zip(groups, reads, strict=True):
+        members = set(g.members)
+        stored |= {t for t in found if not is_leaf(t) and t not in members}
+    for t in topological(targets):
+        if isinstance(t.op, Reshape) and not is_leaf(base(t)):
+            stored.add(base(t))
+    if store_all:
+        stored |= {t for g in groups for t in g.members}
+    in_place, copies = _place_updates(groups, reads, updates, outputs)
+    writes = tuple(tuple(t for t in g.members if t in stored) for g in groups)
+    outside = tuple(
+        tuple(t for t in found if t not in set(g.members))
+        for g, found in zip(groups, reads, strict=True)
+    )
+    return Plan(
+        tuple(groups),
+        outside,
+        writes,
+        frozenset(stored),
+        frozenset(forced),
+        in_place,
+        tuple(copies),
+    )
+
+
+def _reads(g: Group, forced: set[Tensor]) -> list[Tensor]:
+    found: dict[Tensor, None] = {}
+    for t in g.members:
+        if g.gemm is not None and t is g.gemm.node:
+            factors: tuple[Matrix, ...] = (g.gemm.left, g.gemm.right)
+            found.update(dict.fromkeys(base(m.tensor) for m in factors))
+            continue
+        c = t.op
+        count = len(c.extents) if isinstance(c, Comprehension) else t.ndim
+        where = tuple(along(a) for a in range(count))
+        found.update(dict.fromkeys(x.tensor for x in accesses(t, where, forced)))
+        if isinstance(c, Comprehension) and c.target is not None:
+            for index in c.target:
+                for k in index.values():
+                    found[base(t.args[c.reads[k].operand])] = None
+    return list(found)
+
+
+def _updates_last(
+    groups: list[Group], forced: set[Tensor], new: set[Tensor]
+) -> list[Group]:
+    """Move kernels that only make new parameter values behind all others."""
+    used: set[Tensor] = set()
+    for g in groups:
+        used |= {t for t in _reads(g, forced) if t not in set(g.members)}
+    late = [
+        g
+        for g in groups
+        if any(t in new for t in g.members) and not any(t in used for t in g.members)
+    ]
+    moved = {id(g) for g in late}
+    return [g for g in groups if id(g) not in moved] + late
+
+
+def _place_updates(
+    groups: Sequence[Group],
+    reads: Sequence[Sequence[Tensor]],
+    updates: Mapping[Tensor, Tensor],
+    outputs: Sequence[Tensor],
+) -> tuple[dict[Tensor, Tensor], list[tuple[Tensor, Tensor]]]:
+    """Return which new values may overwrite their parameter, and which are copied."""
+    in_place: dict[Tensor, Tensor] = {}
+    copies: list[tuple[Tensor, Tensor]] = []
+    home = {t: n for n, g in enumerate(groups) for t in g.members}
+    taken: set[Tensor] = {base(t) for t in outputs}
+    for parameter, value in updates.items():
+        place = home.get(value)
+        last = max((n for n, found in enumerate(reads) if parameter in found), default=-1)
+        free = place is not None and value not in taken and place >= last
+        if free and place == last:
+            free = _reads_in_place(groups[last], value, parameter)
+        if free:
+            in_place[value] = parameter
+            taken.add(value)
+        else:
+            copies.append((value, parameter))
+    return in_place, copies
+
+
+def _reads_in_place(g: Group, value: Tensor, parameter: Tensor) -> bool:
+    """Return True if a kernel reads the parameter only where it writes the new value."""
+    if g.kind not in ("rows", "gemm") or value.shape != parameter.shape:
+        return False
+    if g.gemm and parameter in (base(g.gemm.left.tensor), base(g.gemm.right.tensor)):
+        return False
+    if g.level(value) != "full" or (g.split is not None and g.kind == "rows"):
+        return False
+    from symgrad.schedule.terms import strides
+
+    expected = tuple(
+        (a, s)
+        for a, (s, n) in enumerate(zip(strides(value.shape), value.shape, strict=True))
+        if n != 1
+    )
+    for t in g.members:
+        if g.gemm is not None and t is g.gemm.node:
+            continue
+        where = tuple(along(a) for a in range(len(t.op.extents)))  # type: ignore[union-attr]
+        for x in accesses(t, where, set()):
+            if x.tensor is parameter:
+                live = tuple((a, s) for a, s in x.linear if value.shape[a] != 1)
+                if x.extra or x.constant != 0 or live != expected:
+                    return False
+    return True

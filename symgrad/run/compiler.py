@@ -11,39 +11,17 @@ loading the result into Numba's own engine.
 import ctypes
 import importlib.machinery
 import importlib.util
-import inspect
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
-from numba.core import compiler, errors, types
-from numba.core.codegen import CodeLibrary
-from numba.core.compiler_lock import global_compiler_lock
-from numba.core.compiler_machinery import PassManager
-from numba.core.cpu_options import FastMathOptions
-from numba.core.registry import cpu_target
-from numba.core.typed_passes import (
-    IRLegalization,
-    NativeLowering,
-    NoPythonBackend,
-    NopythonTypeInference,
-    PreLowerStripPhis,
-)
-from numba.core.typing import Context
-from numba.core.untyped_passes import (
-    DeadBranchPrune,
-    FixupArgs,
-    InlineInlinables,
-    IRProcessing,
-    ReconstructSSA,
-    TranslateByteCode,
-)
+from numba.core import errors, types
 
-from symgrad.emit.intrinsics.operands import operand_table
 from symgrad.errors import CompileError
+from symgrad.run.frontend import Modules, lower
 from symgrad.run.target import target_machine
 
 ENTRY = "kernel"  # the name of the function in every kernel's text
@@ -65,109 +43,6 @@ def import_kernel(path: Path) -> Callable[..., Any]:
     module = importlib.util.module_from_spec(spec)
     loader.exec_module(module)
     return getattr(module, ENTRY)
-
-
-class _Pipeline(compiler.CompilerBase):
-    """Numba's passes that a kernel needs: it has no closures, arrays or objects."""
-
-    PASSES = (
-        TranslateByteCode,
-        FixupArgs,
-        IRProcessing,
-        InlineInlinables,
-        DeadBranchPrune,
-        ReconstructSSA,
-        NopythonTypeInference,
-        PreLowerStripPhis,
-        IRLegalization,
-        NativeLowering,
-        NoPythonBackend,
-    )
-
-    def define_pipelines(self) -> list[PassManager]:
-        manager = PassManager("kernel")
-        for step in self.PASSES:
-            manager.add_pass(step, step.__name__)
-        manager.finalize()
-        return [manager]
-
-
-class _Modules(CodeLibrary):
-    """Collects what Numba lowers, for linking here; nothing is compiled."""
-
-    def __init__(self, codegen: Any, name: str) -> None:
-        super().__init__(codegen, name)
-        self.texts: list[str] = []
-        self.libraries: list[Any] = []
-
-    def add_ir_module(self, ir_module: ir.Module) -> None:
-        self.texts.append(str(ir_module))
-
-    def add_linking_library(self, library: CodeLibrary) -> None:
-        if library not in self.libraries:
-            self.libraries.append(library)
-
-    def finalize(self) -> None:
-        pass
-
-    def get_function(self, name: str) -> None:
-        raise NotImplementedError
-
-    def get_llvm_str(self) -> str:
-        return "\n".join(self.texts)
-
-    def get_asm_str(self) -> str:
-        raise NotImplementedError
-
-
-class _RememberedTyping(Context):
-    """Numba's typing context with a memory for the types of calls.
-
-    Asking which of dozens of meanings of `*` two floats have is a quarter of the time
-    that Numba needs for a kernel, and kernels ask the same again and again.
-    """
-
-    answers: ClassVar[dict[tuple[Any, ...], Any]] = {}
-
-    def __init__(self, context: Context) -> None:
-        self.__dict__ = context.__dict__
-
-    def resolve_function_type(self, func: Any, args: Any, kws: Any) -> Any:
-        """Return the signature of a call."""
-        call = (func, args, *kws.items())
-        if call not in self.answers:
-            self.answers[call] = super().resolve_function_type(func, args, kws)
-        return self.answers[call]
-
-
-def _flags() -> Any:
-    flags: Any = compiler.Flags()
-    flags.no_cpython_wrapper = True
-    flags.no_cfunc_wrapper = True
-    flags.no_compile = True
-    flags.error_model = "numpy"
-    flags.fastmath = FastMathOptions({"contract"})
-    return flags
-
-
-def _lower(function: Callable[..., Any]) -> tuple[Any, _Modules]:
-    """Numba's typed, lowered form of the function, and the LLVM modules of it."""
-    names = list(inspect.signature(function).parameters)
-    arguments = [operand_table if n == "operands" else types.int64 for n in names]
-    codegen = cpu_target.target_context.codegen()
-    library = _Modules(codegen, function.__name__)
-    lowered = compiler.compile_extra(
-        _RememberedTyping(cpu_target.typing_context),
-        cpu_target.target_context,
-        function,
-        tuple(arguments),
-        None,
-        _flags(),
-        {},
-        library=library,
-        pipeline_class=_Pipeline,
-    )
-    return lowered, library
 
 
 def _entry_point(lowered: Any, symbol: str) -> str:
@@ -192,7 +67,7 @@ def _entry_point(lowered: Any, symbol: str) -> str:
     return str(module)
 
 
-def _link(lowered: Any, library: _Modules, symbol: str) -> llvm.ModuleRef:
+def _link(lowered: Any, library: Modules, symbol: str) -> llvm.ModuleRef:
     """One module of the kernel and all that it calls; only `symbol` is visible."""
     module = llvm.parse_assembly(_entry_point(lowered, symbol))
     for text in library.texts:
@@ -234,8 +109,7 @@ def llvm_text(path: Path, symbol: str = ENTRY, optimize: bool = True) -> str:
 
 def _module(path: Path, symbol: str) -> llvm.ModuleRef:
     try:
-        with global_compiler_lock:
-            lowered, library = _lower(import_kernel(path))
+        lowered, library = lower(import_kernel(path))
     except (errors.NumbaError, AttributeError, ImportError, SyntaxError) as error:
         raise CompileError(f"the kernel in {path} does not compile: {error}") from error
     return _link(lowered, library, symbol)

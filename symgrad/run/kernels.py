@@ -20,8 +20,8 @@ _lock = threading.RLock()
 def _sources() -> Iterable[Path]:
     """List the files that decide what a text compiles to, besides the text itself."""
     package = Path(__file__).parent.parent
-    yield package / "run" / "compiler.py"
-    yield package / "run" / "target.py"
+    for name in ("frontend", "compiler", "target"):
+        yield package / "run" / f"{name}.py"
     for part in ("intrinsics", "libm"):
         place = package / "emit" / part
         yield from sorted(place.rglob("*.py")) or [place.with_suffix(".py")]

@@ -19,6 +19,7 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite import ir
 from numba.core import errors, types
+from numba.core.compiler_lock import global_compiler_lock
 
 from symgrad.errors import CompileError
 from symgrad.run.frontend import Modules, lower
@@ -70,7 +71,7 @@ def _entry_point(lowered: Any, symbol: str) -> str:
 def _link(lowered: Any, library: Modules, symbol: str) -> llvm.ModuleRef:
     """One module of the kernel and all that it calls; only `symbol` is visible."""
     module = llvm.parse_assembly(_entry_point(lowered, symbol))
-    for text in library.texts:
+    for text in reversed(library.texts):  # callers first: the linker drops unused code
         module.link_in(llvm.parse_assembly(text))
     for other in library.libraries:
         module.link_in(other._get_module_for_linking(), preserve=True)
@@ -107,6 +108,7 @@ def llvm_text(path: Path, symbol: str = ENTRY, optimize: bool = True) -> str:
     return str(module)
 
 
+@global_compiler_lock
 def _module(path: Path, symbol: str) -> llvm.ModuleRef:
     try:
         lowered, library = lower(import_kernel(path))

@@ -9,8 +9,8 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from symgrad.draw import layout
-from symgrad.draw.layout import ENGINES, escape, render
+from symgrad.drawing import layout
+from symgrad.drawing.layout import ENGINES, escape, render
 from symgrad.errors import FormatError
 
 INSTALLED = [engine for engine in ENGINES if engine.find()]

@@ -42,7 +42,13 @@ def init(t: Any, seed: int = 0) -> dict[str, np.ndarray]:
     {'W': (3, 2), 'b': (2,)}
     """
     seed = checked_seed(seed)
-    return {p.name: value(p, seed) for p in parameters(t)}  # type: ignore[misc]
+    return {name_of(p): value(p, seed) for p in parameters(t)}
+
+
+def name_of(leaf: Tensor) -> str:
+    """Return the name of an input or parameter."""
+    assert leaf.name is not None
+    return leaf.name
 
 
 def checked_seed(seed: Any) -> int:

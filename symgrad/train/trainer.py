@@ -1,0 +1,326 @@
+"""The training loop: forward, backward and update as one compiled program."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from symgrad.declare import dtypes
+from symgrad.declare.tensor import Param, Tensor, print_shape
+from symgrad.derivation.reverse import flatten, grad, unflatten
+from symgrad.errors import GraphError, ShapeError
+from symgrad.pipeline import compile
+from symgrad.train import checkpoint
+from symgrad.train.data import Dataset, as_input, check_keys, inputs_of
+from symgrad.train.history import History
+from symgrad.train.initialize import (
+    check_names,
+    checked_seed,
+    init,
+    name_of,
+    parameters,
+    stream,
+)
+from symgrad.train.optim import Optimizer
+from symgrad.train.progress import Silent, shown_on_stderr
+
+Metrics = Mapping[str, Tensor]
+
+
+class Trainer:
+    """Trains the parameters that a loss depends on.
+
+    Args:
+        loss: a scalar tensor, the mean over a batch.
+        optimizer: one of ``sg.optim``.
+        seed: fixes the initial values and the order of samples.
+        threads: how many threads to use; None for the usual number.
+
+    Attributes:
+        history: one row for each completed epoch.
+        program: forward, backward and update, compiled.
+        epochs: how many epochs have been completed.
+
+    Raises:
+        ShapeError: the loss is not a scalar.
+        GraphError: no trainable parameter reaches the loss, or names clash.
+    """
+
+    def __init__(
+        self,
+        loss: Tensor,
+        optimizer: Optimizer,
+        seed: int = 0,
+        threads: int | None = None,
+    ) -> None:
+        trainable, frozen = _leaves(loss)
+        if not isinstance(optimizer, Optimizer):
+            raise GraphError(
+                f"optimizer is one of sg.optim, such as sg.optim.Adam(1e-3), not "
+                f"{optimizer!r}"
+            )
+        self.loss, self.optimizer = loss, optimizer
+        self._seed, self._threads = checked_seed(seed), threads
+        self._inputs = {name_of(t): t for t in inputs_of([loss])}
+        updates = optimizer.updates(trainable, grad(loss, trainable))
+        check_names([*updates.values, *frozen, updates.rate])
+        self._names = [name_of(p) for p in (*trainable, *frozen)]
+        self._arrays = init([loss, *updates.values, updates.rate], self._seed)
+        self._rate = self._arrays[name_of(updates.rate)]
+        self._step = self._arrays[name_of(updates.step)]
+        self.program = compile(
+            list(self._inputs.values()), loss, threads=threads, updates=updates.values
+        )
+        self.program.bind(self._arrays)
+        self._programs: dict[tuple[Tensor, ...], Any] = {}
+        self.history = History()
+        self.epochs = 0
+        self._unfinished: dict[str, Any] | None = None
+
+    @property
+    def steps(self) -> int:
+        """How many steps have been made."""
+        return int(self._step)
+
+    @property
+    def params(self) -> dict[str, np.ndarray]:
+        """The model's parameters by name: the arrays in use, which steps change."""
+        return {name: self._arrays[name] for name in self._names}
+
+    def step(self, /, **arrays: Any) -> float:
+        """Make one step on one batch; return the loss before it.
+
+        Raises:
+            GraphError: an array is missing or is not an input.
+            ShapeError, DTypeError: an array does not suit its input.
+        """
+        check_keys("step", arrays, self._inputs.values())
+        self._unfinished = None  # an epoch that was interrupted is not gone on with
+        return self._advance(arrays)
+
+    def _advance(self, batch: dict[str, Any]) -> float:
+        """Make a step: the whole of it or, as it has its own counter, visibly none."""
+        self._rate[...] = self.optimizer.rate(int(self._step))
+        ordered = (as_input("step", t, batch[n]) for n, t in self._inputs.items())
+        return float(self.program(*ordered))
+
+    # -- epochs ------------------------------------------------------------------------
+
+    def fit(
+        self,
+        data: Mapping[str, Any],
+        epochs: int,
+        batch_size: int = 32,
+        validation: Mapping[str, Any] | None = None,
+        metrics: Metrics | None = None,
+        shuffle: bool = True,
+        progress: bool = True,
+    ) -> History:
+        """Train for ``epochs`` more epochs; return the history of all so far.
+
+        Interrupted (Ctrl-C), it stops between two steps.  A later call, also after
+        ``save`` and ``load``, first finishes that epoch, as one of its ``epochs``.
+
+        Args:
+            data: an array of samples for each input, along the first axis.
+            epochs: how often to go through the data.
+            batch_size: samples in a step; the last batch of an epoch may be smaller.
+            validation: other samples, on which loss and metrics are computed after
+                each epoch (columns ``validation_…``).
+            metrics: tensors by name, as ``{"accuracy": sg.mean(…)}``; their mean over
+                the samples is computed after each epoch, on the validation samples if
+                there are any, else on ``data``.
+            shuffle: take the samples in a new random order in each epoch.
+            progress: show a bar on a terminal, or some lines elsewhere.
+        """
+        if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 0:
+            raise GraphError(f"epochs is a non-negative integer, not {epochs!r}")
+        metrics = _checked_metrics(metrics)
+        measured = self._with({} if validation is not None else metrics)
+        samples = Dataset("data", data, measured)
+        batch_size = samples.check_batch_size(batch_size)
+        other = None
+        if validation is not None:
+            other = Dataset("validation", validation, self._with(metrics))
+            other.check_batch_size(batch_size)
+        position = self._position(len(samples), batch_size, shuffle)
+        done = (self.steps - position["begun"]) * batch_size
+        first, last = self.epochs, self.epochs + epochs
+        with shown_on_stderr(progress, first, last, len(samples), done) as shown:
+            while self.epochs < last:
+                row = self._epoch(samples, batch_size, shuffle, shown)
+                if other is not None:
+                    found = self._evaluate(other, metrics, batch_size, self.loss)
+                    row |= {f"validation_{n}": value for n, value in found.items()}
+                elif metrics:
+                    row |= self._evaluate(samples, metrics, batch_size)
+                self._unfinished = None
+                self.epochs += 1
+                self.history.add(row)
+                shown.epoch(row)
+        return self.history
+
+    def _position(self, samples: int, batch_size: int, shuffle: bool) -> dict[str, Any]:
+        """Return where the current epoch began; an interrupted one goes on."""
+        kind = {"samples": samples, "batch_size": batch_size, "shuffle": shuffle}
+        now = self._unfinished
+        if now is None or any(now[k] != v for k, v in kind.items()):
+            now = kind | {"begun": self.steps, "loss": 0.0, "weight": 0, "seconds": 0.0}
+        self._unfinished = now
+        return now
+
+    def _epoch(
+        self, data: Dataset, batch_size: int, shuffle: bool, shown: Silent
+    ) -> dict[str, float]:
+        now = self._position(len(data), batch_size, shuffle)
+        rng = stream(self._seed, f"\0epoch {self.epochs}")  # no parameter's name
+        order = rng.permutation(len(data)) if shuffle else None
+        began = time.perf_counter() - now["seconds"]
+        start = (self.steps - now["begun"]) * batch_size
+        left = len(data) - start
+        for batch in data.batches(batch_size, order, start):
+            loss, count = self._advance(batch), min(batch_size, left)
+            left -= count
+            now["loss"] += loss * count
+            now["weight"] += count
+            now["seconds"] = time.perf_counter() - began
+            shown.batch(loss, count)
+        return {
+            "epoch": self.epochs + 1,
+            "loss": now["loss"] / max(now["weight"], 1),
+            "lr": float(self._rate),
+            "seconds": now["seconds"],
+        }
+
+    # -- other values ------------------------------------------------------------------
+
+    def predict(self, t: Any, /, **arrays: Any) -> Any:
+        """Return the values of tensors (in any structure) for the current parameters.
+
+        Each structure is compiled once.
+
+        Raises:
+            GraphError: an array is missing or unknown, or ``t`` depends on a parameter
+                that the loss does not.
+        """
+        leaves = flatten(t)
+        inputs, program = self._program_for(leaves)
+        check_keys("predict", arrays, inputs)
+        ordered = [as_input("predict", i, arrays[name_of(i)]) for i in inputs]
+        return unflatten(t, program(*ordered))
+
+    def _program_for(self, outputs: list[Tensor]) -> tuple[list[Tensor], Any]:
+        known = self._programs.get(tuple(outputs))
+        if known is None:
+            missing = [p for p in parameters(outputs) if p.name not in self._arrays]
+            if missing:
+                raise GraphError(
+                    f"the trainer has no value for {missing[0].describe()}: the loss "
+                    "does not depend on it"
+                )
+            inputs = inputs_of(outputs)
+            program = compile(inputs, outputs, threads=self._threads)
+            program.bind(
+                {n: self._arrays[n] for n in map(name_of, parameters(outputs))}
+            )
+            known = self._programs[tuple(outputs)] = (inputs, program)
+        return known
+
+    def _with(self, metrics: Metrics) -> list[Tensor]:
+        return inputs_of([self.loss, *metrics.values()])
+
+    def evaluate(
+        self,
+        data: Mapping[str, Any],
+        metrics: Metrics | None = None,
+        batch_size: int = 256,
+    ) -> dict[str, float]:
+        """Return the loss and the metrics, each as its mean over the samples."""
+        metrics = _checked_metrics(metrics)
+        samples = Dataset("data", data, self._with(metrics))
+        size = samples.check_batch_size(batch_size)
+        return self._evaluate(samples, metrics, size, self.loss)
+
+    def _evaluate(
+        self, data: Dataset, metrics: Metrics, size: int, loss: Tensor | None = None
+    ) -> dict[str, float]:
+        wanted = ({} if loss is None else {"loss": loss}) | dict(metrics)
+        inputs, program = self._program_for(list(wanted.values()))
+        totals, left = np.zeros(len(wanted)), len(data)
+        for batch in data.batches(size):
+            count = min(size, left)
+            left -= count
+            values = program(*(batch[name_of(t)] for t in inputs))
+            totals += [count * float(np.mean(v)) for v in values]
+        return dict(zip(wanted, (totals / len(data)).tolist(), strict=True))
+
+    # -- files -------------------------------------------------------------------------
+
+    def save(self, path: Any) -> None:
+        """Write all that is needed to go on exactly from here, as safetensors.
+
+        Raises:
+            FormatError: the file cannot be written; an old one stays as it was.
+        """
+        facts = {
+            "optimizer": repr(self.optimizer),
+            "seed": self._seed,
+            "epochs": self.epochs,
+            "unfinished": self._unfinished,
+            "history": self.history,
+        }
+        checkpoint.write(path, self._arrays, facts)
+
+    def load(self, path: Any) -> None:
+        """Take everything from a file that ``save`` wrote for this model and optimizer.
+
+        Raises:
+            FormatError: it cannot be read or does not fit; nothing is changed then.
+        """
+        arrays, facts = checkpoint.read(path)
+        checkpoint.check(path, arrays, self._arrays)
+        self._seed, self.epochs = facts["seed"], facts["epochs"]
+        self._unfinished = facts["unfinished"]
+        self.history = History(facts["history"])
+        for name, array in arrays.items():
+            self._arrays[name][...] = array
+
+
+def _leaves(loss: Any) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the trainable and the frozen parameters of a checked loss."""
+    if not isinstance(loss, Tensor):
+        raise GraphError(f"the loss is a tensor, not {type(loss).__name__} {loss!r}")
+    if loss.shape != () or not dtypes.is_float(loss.dtype):
+        raise ShapeError(
+            f"the loss is one float, but {loss.describe()} is {loss.dtype} of shape "
+            f"{print_shape(loss.shape)}; take its mean"
+        )
+    trainable: list[Tensor] = []
+    frozen: list[Tensor] = []
+    for p in parameters(loss):
+        assert isinstance(p.op, Param)
+        learns = p.op.trainable and dtypes.is_float(p.dtype)
+        (trainable if learns else frozen).append(p)
+    if not trainable:
+        raise GraphError(
+            f"the loss {loss.describe()} depends on no trainable parameter; declare "
+            "one with sg.param"
+        )
+    return trainable, frozen
+
+
+def _checked_metrics(metrics: Any) -> Metrics:
+    """Return metrics as a dict from names to tensors."""
+    if metrics is None:
+        return {}
+    if not isinstance(metrics, Mapping) or not all(
+        isinstance(n, str) and isinstance(t, Tensor) for n, t in metrics.items()
+    ):
+        raise GraphError(
+            f"metrics is a dict from names to tensors, not {metrics!r}; for example "
+            "{'accuracy': sg.mean(sg.argmax(logits, -1) == y)}"
+        )
+    return metrics

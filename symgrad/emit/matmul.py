@@ -8,6 +8,7 @@ from symgrad.emit.scalars import literal
 from symgrad.emit.writer import Writer, indent
 from symgrad.schedule.contraction import Gemm, Matrix
 
+#: Rows of a matrix product computed at a time, before what follows runs on them.
 PANEL = 128
 
 
@@ -25,11 +26,11 @@ def panel_loop(
     m = w.size(g.m) if batched else ""
     if batched:
         body += [f"batch = p // {m}", f"first = p - batch*{m}"]
-        body += [f"count = min(hi - p, {m} - first)"]
+        body += ["count = hi - p", *_at_most(w, "count", f"{m} - first")]
     else:
         body += ["first = p", "count = hi - p"]
     if lines or one_panel:
-        body += [f"count = min(count, {PANEL})"]
+        body += _at_most(w, "count", str(PANEL))
     body += _batch_indices(w, g)
     a, lda = _panel(w, g.left, "first")
     b, ldb = _panel(w, g.right, None)
@@ -45,6 +46,12 @@ def panel_loop(
         body += ["for r in range(p, p + count):", *indent(lines)]
     body += ["p += count"]
     return ["p = lo", "while p < hi:", *indent(body)]
+
+
+def _at_most(w: Writer, name: str, bound: str) -> list[str]:
+    """Return the line that limits an integer variable."""
+    select = w.use("select")
+    return [f"{name} = {select}({name} < {bound}, {name}, {bound})"]
 
 
 def _batch_indices(w: Writer, g: Gemm) -> list[str]:
@@ -71,7 +78,7 @@ def _panel(
     name = w.tensor(x.tensor) if memory is None else memory
     place = f"{w.use('at')}({name}, {' + '.join(parts)})" if parts else name
     lead = x.column if x.transposed else x.row
-    return place, f"max({w.size(lead)}, 1)" if not isinstance(lead, int) else w.size(max(lead, 1))
+    return place, w.size(lead)
 
 
 def rows_of(g: Gemm) -> Size:

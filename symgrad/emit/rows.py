@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from symgrad.declare import dtypes
-from symgrad.declare.comprehension import Comprehension, along
+from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.dims import Size, product
 from symgrad.declare.dtypes import short
 from symgrad.declare.tensor import Tensor
+from symgrad.emit.matmul import PANEL, panel_loop, rows_of
 from symgrad.emit.scalars import literal
 from symgrad.emit.writer import KernelText, Writer, indent
 from symgrad.schedule.fuse import Group, accesses, is_row_reduction
@@ -29,13 +30,12 @@ from symgrad.schedule.terms import (
     Where,
     convert,
     is_virtual,
+    loop_index,
     strides,
 )
 
 #: A sum in float32 over more terms than this goes through float64 partial sums.
 BLOCK = 4096
-#: Rows of a matrix product computed at a time, before what follows runs on them.
-PANEL = 128
 _CHEAP = 6
 
 
@@ -65,7 +65,7 @@ class _Rows:
         self.w = Writer()
         self.members = set(group.members)
         self.done: dict[Tensor, int] = {}
-        self.where: Where = tuple(along(a) for a in range(len(group.domain)))
+        self.where: Where = loop_index(group.domain)
         self.passes = self._assign_passes()
         self.current = 0
         self.cost: Size = 0
@@ -100,8 +100,7 @@ class _Rows:
         return found
 
     def _axes(self, t: Tensor) -> Where:
-        count = len(t.op.extents) if isinstance(t.op, Comprehension) else t.ndim
-        return tuple(along(a) for a in range(count))
+        return loop_index(t.op.extents)  # type: ignore[union-attr]
 
     # -- resolving -------------------------------------------------------------------
 
@@ -118,9 +117,10 @@ class _Rows:
             return None
         if not self._is_here(t, where):
             raise AssertionError(f"{t.describe()} is read elsewhere in its own kernel")
-        if self._row_level(t) or self.done[t] == self.current or t in self._product():
+        if self._row_level(t) or self.done[t] == self.current:
             return Local(t, t.dtype)
         if t in self.scratch or t in self.stored:
+            self._recall(t)
             return Local(t, t.dtype)
         return None
 
@@ -199,7 +199,8 @@ class _Rows:
         cost: Size = elements * per_point
         if self.g.gemm is not None:
             k = self.g.gemm.k
-            cost = cost + elements * k * 2
+            rows, elements = rows_of(self.g.gemm), self.g.gemm.n
+            cost = elements * (k * 2 + per_point)
             flops = rows * elements * k * 2
         flops = flops + rows * elements * self.w.operations
         grain = 4096 if layout.flat else (8 if self.g.gemm else 1)
@@ -268,6 +269,8 @@ class _Rows:
         for t in self.g.members:
             if self._row_level(t) and not self._reduces(t) and self.passes[t] == number:
                 self._row_value(t)
+        if not any(self._runs_in(t, number) for t in self.g.members):
+            return
         inner = w.open()
         self._pass(number)
         lines, accumulators = w.close().lines, self._accumulators
@@ -280,6 +283,13 @@ class _Rows:
             self.done[t] = number
             if t in self.stored:
                 self._store(t, name, 1)
+
+    def _runs_in(self, t: Tensor, number: int) -> bool:
+        """Return True if a pass computes an element of ``t`` for each point."""
+        if t in self._product():
+            return t in self.stored and self.panel[1]
+        row = self._row_level(t) and not self._reduces(t)
+        return self.passes[t] == number and not row
 
     def _row_value(self, t: Tensor) -> None:
         term = self._resolver().body(t, dict(enumerate(self._axes(t))))
@@ -349,11 +359,13 @@ class _Rows:
         memory, _ = self._memory(t)
         self.w.line(f"{memory}[{self._place(t)}] = {name}", level)
 
-    def _recall(self, t: Tensor) -> str:
+    def _recall(self, t: Tensor) -> None:
+        """Read back what an earlier pass computed."""
         memory, _ = self._memory(t)
         name = self.w.fresh()
         self.w.line(f"{name} = {memory}[{self._place(t)}]")
-        return name
+        self.w.locals[t] = (len(self.w.blocks) - 1, name)
+        self.done[t] = self.current
 
     # -- reductions ------------------------------------------------------------------
 
@@ -427,8 +439,6 @@ class _Rows:
         node = self.g.gemm.node
         self.done[node] = 0
         self.panel = self._panel_memory(node)
-        from symgrad.emit.matmul import panel_loop
-
         return lambda lines: panel_loop(self.w, self.g.gemm, self.panel, lines)  # type: ignore[arg-type]
 
     def _panel_memory(self, node: Tensor) -> tuple[str, bool]:

@@ -1,0 +1,1 @@
+"""Formulas of graphs: matrix notation, LaTeX, listings, headings of kernels."""

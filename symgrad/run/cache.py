@@ -10,10 +10,12 @@ here raises: without a usable directory the entries live in memory.
 import hashlib
 import os
 import re
+import shutil
 import stat
 import tempfile
 import time
 import warnings
+import weakref
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,7 +66,7 @@ class Cache:
     def __init__(self, path: Path | None) -> None:
         self._memory: dict[str, bytes] = {}
         self._warned: set[str] = set()
-        self._texts: tempfile.TemporaryDirectory[str] | None = None
+        self._texts: Path | None = None
         self.path = self._open(path) if path else None
 
     def _warn(self, kind: str, message: str) -> None:
@@ -134,8 +136,9 @@ class Cache:
             if self._holds(path, data) or self._write(name, data):
                 return path
         if self._texts is None:
-            self._texts = tempfile.TemporaryDirectory(prefix="symgrad-")
-        path = Path(self._texts.name) / name
+            self._texts = Path(tempfile.mkdtemp(prefix="symgrad-"))
+            weakref.finalize(self, shutil.rmtree, self._texts, ignore_errors=True)
+        path = self._texts / name
         path.write_bytes(data)
         return path
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from symgrad.declare.comprehension import Comprehension, along
+from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.dims import Size
 from symgrad.declare.tensor import Constant, Input, Param, Reshape, Tensor, topological
 from symgrad.schedule.contraction import Gemm, as_gemm
@@ -23,6 +23,7 @@ from symgrad.schedule.terms import (
     Term,
     Where,
     is_virtual,
+    loop_index,
     strides,
 )
 
@@ -145,7 +146,7 @@ class _Fuser:
             gemm = self.gemms[t]
             self._start(Group("gemm", t.shape, gemm.split, [t], gemm))
             return
-        where = tuple(along(a) for a in range(len(c.extents)))
+        where = loop_index(c.extents)
         loads = accesses(t, where, self.forced)
         last = max((self.home.get(x.tensor, -1) for x in loads), default=-1)
         group = self._new_group(t, c, loads)

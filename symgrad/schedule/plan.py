@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from symgrad.declare.tensor import Reshape, Tensor, topological
 from symgrad.schedule.contraction import Matrix
+from symgrad.schedule.terms import loop_index, strides
 from symgrad.schedule.fuse import Group, accesses, base, fuse, is_leaf
-from symgrad.declare.comprehension import Comprehension, along
+from symgrad.declare.comprehension import Comprehension
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,7 @@ def _reads(g: Group, forced: set[Tensor]) -> list[Tensor]:
             found.update(dict.fromkeys(base(m.tensor) for m in factors))
             continue
         c = t.op
-        count = len(c.extents) if isinstance(c, Comprehension) else t.ndim
-        where = tuple(along(a) for a in range(count))
+        where = loop_index(c.extents)  # type: ignore[union-attr]
         found.update(dict.fromkeys(x.tensor for x in accesses(t, where, forced)))
         if isinstance(c, Comprehension) and c.target is not None:
             for index in c.target:
@@ -132,7 +132,8 @@ def _place_updates(
     taken: set[Tensor] = {base(t) for t in outputs}
     for parameter, value in updates.items():
         place = home.get(value)
-        last = max((n for n, found in enumerate(reads) if parameter in found), default=-1)
+        users = [n for n, found in enumerate(reads) if parameter in set(found)]
+        last = max(users, default=-1)
         free = place is not None and value not in taken and place >= last
         if free and place == last:
             free = _reads_in_place(groups[last], value, parameter)
@@ -148,12 +149,12 @@ def _reads_in_place(g: Group, value: Tensor, parameter: Tensor) -> bool:
     """Return True if a kernel reads the parameter only where it writes the new value."""
     if g.kind not in ("rows", "gemm") or value.shape != parameter.shape:
         return False
-    if g.gemm and parameter in (base(g.gemm.left.tensor), base(g.gemm.right.tensor)):
-        return False
+    if g.gemm:
+        factors = (g.gemm.left.tensor, g.gemm.right.tensor)
+        if any(base(f) is parameter for f in factors):
+            return False
     if g.level(value) != "full" or (g.split is not None and g.kind == "rows"):
         return False
-    from symgrad.schedule.terms import strides
-
     expected = tuple(
         (a, s)
         for a, (s, n) in enumerate(zip(strides(value.shape), value.shape, strict=True))
@@ -162,7 +163,7 @@ def _reads_in_place(g: Group, value: Tensor, parameter: Tensor) -> bool:
     for t in g.members:
         if g.gemm is not None and t is g.gemm.node:
             continue
-        where = tuple(along(a) for a in range(len(t.op.extents)))  # type: ignore[union-attr]
+        where = loop_index(t.op.extents)  # type: ignore[union-attr]
         for x in accesses(t, where, set()):
             if x.tensor is parameter:
                 live = tuple((a, s) for a, s in x.linear if value.shape[a] != 1)

@@ -17,6 +17,7 @@ from symgrad.declare.comprehension import (
     Guard,
     Index,
     Quotient,
+    along,
     Substitution,
     substitute_index,
 )
@@ -94,6 +95,11 @@ class Guarded:
     condition: Term
     value: Term
     dtype: str
+
+
+def loop_index(extents: Sequence[Size]) -> tuple[Index, ...]:
+    """Return the indices that run over all axes (0 where the extent is 1)."""
+    return tuple(Index() if n == 1 else along(a) for a, n in enumerate(extents))
 
 
 Term = Union[Number, AxisValue, SizeValue, Load, Local, Apply, Guarded]
@@ -274,6 +280,8 @@ class Resolver:
         """Return a guard as a bool term."""
         index = self.index(guard.index)
         zero = Number(0, "int64")
+        if guard.bound == 1 and guard.modulus == 1:
+            return Apply("eq", (index, zero), "bool")
         test: Term = Apply("ge", (index, zero), "bool")
         if guard.bound is not None:
             upper = Apply("lt", (index, self.size(guard.bound)), "bool")

@@ -16,14 +16,16 @@ def describe(row: Mapping[str, float], epochs: int) -> str:
     """Return an epoch's row as a line.
 
     >>> describe({"epoch": 3, "loss": 0.12345, "lr": 0.001, "seconds": 0.5}, 10)
-    'epoch  3/10  loss 0.1235  lr 0.001  0.50 s'
+    'epoch  3/10  loss 0.1235  lr 0.001  500 ms'
     """
     width = len(str(epochs))
     parts = [f"epoch {row['epoch']:>{width}}/{epochs}"]
     for name, value in row.items():
         if name not in ("epoch", "seconds"):
             parts.append(f"{name.replace('_', ' ')} {value:.4g}")
-    return "  ".join([*parts, f"{row['seconds']:.2f} s"])
+    seconds = row["seconds"]
+    took = f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
+    return "  ".join([*parts, took])
 
 
 class Silent:

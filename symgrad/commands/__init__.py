@@ -1,0 +1,1 @@
+"""The subcommands of ``symgrad``: modules with ``HELP``, ``configure`` and ``run``."""

@@ -17,10 +17,19 @@ A kernel is the text of a module with one function `kernel(operands, lo, hi)`:
 | module | call | gives |
 |---|---|---|
 | `kernels` | `addresses(texts)`, `address(text)` | addresses, compiled or cached |
+| `kernels` | `counts()` | kernels compiled and cached so far, and the seconds |
 | `blas` | `address("gemm", "f32")` | what `gemm_f32(blas, ...)` takes |
 | `driver` | `run(table, threads=None)` | runs a table of kernels |
+| `driver` | `prepare(table, threads)` | a function that does so at the least cost |
+| `arrays` | `ArgumentBinder(specs, operands).bind` | arrays to operands, checked |
+| `pool` | `default_threads()` | what `threads=None` means |
 | `cache` | `get(name)`, `put(name, data)` | small blobs |
 | `cache` | `cache_info()`, `clear_cache()` | for the command line |
+
+A table has int64 rows `[fn, operands, lo, hi, grain, operand_stride]`, see `driver`.
+The modules behind these: `frontend` (Numba: function to LLVM IR), `compiler` (IR to
+machine code), `loader` (machine code to addresses), `target` (this processor),
+`driver_texts` (the driver and the pool's workers, as kernel texts).
 
 Intrinsics (`symgrad.emit.intrinsics`): `read_T`, `write_T(operands, slot)` and
 `scratch_T(count)` for T of f32 f64 i32 i64 b1, with `slot` and `count` plain numbers;
@@ -32,6 +41,10 @@ the operands:
     gemv_T(blas, trans, m, n, alpha, a, lda, x, incx, beta, y, incy)
     syrk_T(blas, lower, trans, n, k, alpha, a, lda, beta, c, ldc)
     dot_T(blas, n, x, incx, y, incy)
+
+Kernels compile with only `contract` of the fast-math flags, NumPy's error model (no
+exceptions: division by zero gives inf, nan or 0) and without bounds checks.  Plain
+scalar Python works in them, `math` and NumPy's functions of scalars too.
 
 `symgrad.emit.intrinsics` imports Numba; a process whose kernels are all cached never
 imports it, so nothing outside kernel texts should.

@@ -57,6 +57,8 @@ def address(routine: str, dtype: str) -> int:
     >>> address("gemm", "f32") != address("gemm", "f64")
     True
     """
+    if routine not in ROUTINES:
+        raise ValueError(f"{routine!r} is not one of {', '.join(ROUTINES)}")
     name = LETTERS[dtype] + routine
     found = _library()
     if found is None:

@@ -3,9 +3,11 @@
 import hashlib
 import importlib.util
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from functools import cache as remember
 from pathlib import Path
+from typing import NamedTuple
 
 import llvmlite
 
@@ -51,25 +53,55 @@ def key(text: str) -> str:
     )
 
 
+class Counts(NamedTuple):
+    """What kernels have cost this process; differences tell what a program cost."""
+
+    compiled: int = 0
+    cached: int = 0
+    compile_seconds: float = 0.0
+    load_seconds: float = 0.0
+
+
+_counts = Counts()
+
+
+def counts() -> Counts:
+    """Return how many kernels were compiled or came from the cache, and the time."""
+    return _counts
+
+
+def _count(**more: float) -> None:
+    global _counts
+    sums = {name: getattr(_counts, name) + value for name, value in more.items()}
+    _counts = _counts._replace(**sums)
+
+
 def machine_code(text: str) -> bytes:
-    """Object code of a kernel; its entry symbol is the kernel's key."""
+    """Return a kernel's object code; its entry symbol is the kernel's key."""
     name = key(text)
     code = default().get(name + ".o")
-    if code is None:
-        from symgrad.run.compiler import compile_file
+    if code is not None:
+        _count(cached=1)
+        return code
+    start = time.perf_counter()
+    from symgrad.run.compiler import compile_file
 
-        path = default().write_text(name + ".py", text)
-        code = compile_file(path, name)
-        default().put(name + ".o", code)
+    path = default().write_text(name + ".py", text)
+    code = compile_file(path, name)
+    default().put(name + ".o", code)
+    _count(compiled=1, compile_seconds=time.perf_counter() - start)
     return code
 
 
 def addresses(texts: Sequence[str]) -> list[int]:
     """Return the address of each kernel text's C function, compiling where needed."""
     with _lock:
-        missing = {text for text in texts if text not in _addresses}
+        missing = [text for text in dict.fromkeys(texts) if text not in _addresses]
         if missing:
-            loaded = loader.load({key(text): machine_code(text) for text in missing})
+            codes = {key(text): machine_code(text) for text in missing}
+            start = time.perf_counter()
+            loaded = loader.load(codes)
+            _count(load_seconds=time.perf_counter() - start)
             _addresses.update({text: loaded[key(text)] for text in missing})
         return [_addresses[text] for text in texts]
 

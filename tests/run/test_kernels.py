@@ -30,6 +30,20 @@ def test_equal_texts_are_one_kernel():
     assert kernels.key(first) != kernels.key(second)
 
 
+def test_what_kernels_cost_is_counted():
+    text = kernel_text(ADD.replace("NUMBER", "3.25"))
+    before = kernels.counts()
+    kernels.address(text)
+    after = kernels.counts()
+    assert after.compiled == before.compiled + 1
+    assert after.compile_seconds > before.compile_seconds
+    assert after.load_seconds > before.load_seconds
+    kernels.address(text)
+    assert kernels.counts() == after
+    kernels.machine_code(text)
+    assert kernels.counts().cached == after.cached + 1
+
+
 def test_the_key_depends_on_the_machine_and_on_our_sources(monkeypatch):
     before = kernels.key("text")
     monkeypatch.setattr(kernels, "cpu", lambda: ("another", "+feature"))

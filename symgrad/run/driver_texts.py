@@ -3,7 +3,8 @@
 One block of memory per process holds the state, in cache lines of its own for each
 thing that several threads write:
 
-    sequence   how many parallel rows have been published; workers wait for it to change
+    sequence   goes up by one before a row is written and by one when it is published,
+               so that it is odd while a row is being written; workers wait for it
     sleepers   how many workers the OS has to wake for that
     owner      1 while a run has the pool
     pending    parts of the published row that are not done yet
@@ -16,8 +17,9 @@ sleeps late, or that the OS has put off, holds nobody up, and a run that finds t
 pool taken by another does all the parts itself.  Who runs a part changes no bit of
 the result; the split depends on the number of threads alone.
 
-A thread may look at the row while the next one is being published.  It then fails to
-claim anything: a row is published after all parts of the one before were claimed.
+A thread may read the row while the next one is being written; it finds that out by
+reading the sequence again, and leaves.  If it reads a whole row, but late, there is
+nothing left to claim: a row is written after all parts of the one before are done.
 """
 
 LINE = 128  # bytes; processors fetch cache lines of 64 in pairs
@@ -96,8 +98,10 @@ def kernel(state, me, sequence):
     hi = atomic_load(state + ROW + 24)
     grain = atomic_load(state + ROW + 32)
     stride = atomic_load(state + ROW + 40)
+    if atomic_load(state + SEQUENCE) != sequence or me >= parts:
+        return
     units = floor_divide(hi - lo + grain - 1, grain)
-    for offset in range(parts if me < parts else 0):
+    for offset in range(parts):
         t = me + offset
         if t >= parts:
             t -= parts
@@ -124,7 +128,7 @@ def kernel(state, me, seen):
     nap = SHORTEST_NAP
     while looks >= 0:
         sequence = atomic_load(state + SEQUENCE)
-        if sequence != seen:
+        if sequence != seen and sequence & 1 == 0:
             seen = sequence
             looks = 0
             nap = SHORTEST_NAP
@@ -224,11 +228,12 @@ def kernel(table, rows, threads, state):
         stride = load(row + 40)
         units = floor_divide(hi - lo + grain - 1, grain)
         if owner and units > 1:
+            sequence = load(state + SEQUENCE) + 2
+            atomic_store(state + SEQUENCE, sequence - 1)
             for field in range(0, 48, 8):
                 atomic_store(state + ROW + field, load(row + field))
             atomic_store(state + PARTS, threads)
             atomic_store(state + PENDING, threads)
-            sequence = load(state + SEQUENCE) + 1
             atomic_store(state + SEQUENCE, sequence)
             if atomic_load(state + SLEEPERS) > 0:
                 call_kernel(load(state + WAKE_WORKERS), state, threads, 0)

@@ -142,6 +142,14 @@ def test_the_same_threads_give_the_same_bits(threads):
     assert {program() for _ in range(300)} == {first}
 
 
+def test_the_number_of_threads_may_change_from_run_to_run():
+    """A worker that is late for a row of two parts must not touch one of four."""
+    programs = [Sum(threads, seed=threads, rounds=2) for threads in (2, 4, 3, 6, 2, 5)]
+    expected = [program() for program in programs]
+    for _ in range(500):
+        assert [program() for program in programs] == expected
+
+
 def test_many_python_threads_run_programs_at_once():
     programs = [Sum(threads, seed) for seed, threads in enumerate([2, 2, 3, 4, 1, 2])]
     expected = [program() for program in programs]

@@ -113,5 +113,3 @@ def _check_names(inputs: Sequence[Tensor], params: Sequence[Tensor]) -> None:
                     f"two {kind} are called {t.name!r}: {other.describe()} and "
                     f"{t.describe()}; give them different names, or scopes"
                 )
-
-

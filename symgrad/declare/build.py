@@ -366,7 +366,9 @@ class _Statement:
                     combine([(self._index(right), 1), (self._index(test.left), -1)]),
                     None,
                 )
-        raise ParseError(f"a guard is '0 <= index < size' or 'index <= index': {self.text!r}")
+        raise ParseError(
+            f"a guard is '0 <= index < size' or 'index <= index': {self.text!r}"
+        )
 
     def _atom(self, node: ast.expr) -> Expr | None:
         match node:

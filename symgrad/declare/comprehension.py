@@ -264,7 +264,6 @@ class Comprehension:
         )
         return replace(self, guards=kept)
 
-
     def __str__(self) -> str:
         return print_statement(self, [f"x{n}" for n in range(1 + self._last_operand())])
 
@@ -280,7 +279,9 @@ def axis_name(a: int) -> str:
     return AXIS_LETTERS[a] if a < len(AXIS_LETTERS) else f"i{a}"
 
 
-def print_statement(c: Comprehension, operands: Sequence[str], result: str = "y") -> str:
+def print_statement(
+    c: Comprehension, operands: Sequence[str], result: str = "y"
+) -> str:
     """Return the statement in the text notation that ``define`` reads.
 
     ``y[i, j] = sum[k](a[i, k]*b[k, j])``
@@ -409,11 +410,7 @@ def compact(c: Comprehension, args: Sequence[object]) -> tuple[Comprehension, li
     body = scalar.substitute(
         c.body, {scalar.read(k): scalar.read(n) for k, n in number.items()}
     )
-    guards = tuple(
-        Guard(renumber(g.index), g.bound, g.modulus) for g in c.guards
-    )
+    guards = tuple(Guard(renumber(g.index), g.bound, g.modulus) for g in c.guards)
     target = None if c.target is None else tuple(renumber(i) for i in c.target)
-    changed = replace(
-        c, body=body, reads=tuple(reads), guards=guards, target=target
-    )
+    changed = replace(c, body=body, reads=tuple(reads), guards=guards, target=target)
     return changed, operands

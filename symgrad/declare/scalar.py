@@ -111,7 +111,9 @@ FUNCTIONS: dict[str, Function] = {
     "log2": Function(1, "float", "log(x)/log(2)", ("1.4426950408889634/x",)),
     "log10": Function(1, "float", "log(x)/log(10)", ("0.4342944819032518/x",)),
     "log1p": Function(1, "float", "log(1 + x)", ("1/(1 + x)",)),
-    "sigmoid": Function(1, "float", "1/(1 + exp(-x))", ("sigmoid(x)*(1 - sigmoid(x))",)),
+    "sigmoid": Function(
+        1, "float", "1/(1 + exp(-x))", ("sigmoid(x)*(1 - sigmoid(x))",)
+    ),
     "softplus": Function(1, "float", "log(1 + exp(x))", ("sigmoid(x)",)),
     # trigonometric and hyperbolic
     "sin": Function(),
@@ -481,9 +483,7 @@ _PRECEDENCE = {
 }
 
 
-def to_text(
-    e: Expr, atom: Callable[[Expr], str] | None = None, outer: int = 0
-) -> str:
+def to_text(e: Expr, atom: Callable[[Expr], str] | None = None, outer: int = 0) -> str:
     """Return ``e`` in the notation that ``parse`` reads; ``atom`` prints its leaves."""
     if not e.args:
         if atom is not None:

@@ -320,7 +320,9 @@ def _new(op: Op, args: tuple[Tensor, ...], shape: Shape, dtype: str) -> Tensor:
 # -- leaves --------------------------------------------------------------------------
 
 
-def input(name: str, shape: Iterable[int | str | Size], dtype: object = "float32") -> Tensor:
+def input(
+    name: str, shape: Iterable[int | str | Size], dtype: object = "float32"
+) -> Tensor:
     """Declare a value that is given at each call.
 
     Args:

@@ -35,7 +35,9 @@ from symgrad.errors import DerivationError
 Contribution = tuple[int, Tensor]
 
 
-def vjp(node: Tensor, g: Tensor, wanted: Callable[[Tensor], bool]) -> list[Contribution]:
+def vjp(
+    node: Tensor, g: Tensor, wanted: Callable[[Tensor], bool]
+) -> list[Contribution]:
     """Return what the cotangent ``g`` of a node contributes to each wanted operand.
 
     Integer and bool operands get nothing; a slope that is 0 everywhere neither.
@@ -158,7 +160,13 @@ def _guard_mask(c: Comprehension) -> Tensor | None:
         return None
     yes = constant(True)
     mask = Comprehension(
-        "guard", len(c.extents), c.extents, scalar.read(0), (Read(0, ()),), None, c.guards
+        "guard",
+        len(c.extents),
+        c.extents,
+        scalar.read(0),
+        (Read(0, ()),),
+        None,
+        c.guards,
     )
     return apply(mask, [yes])
 
@@ -173,7 +181,9 @@ def _terms(node: Tensor, c: Comprehension, k: int, identity: float) -> Tensor:
 def _masked_share(node: Tensor, c: Comprehension, k: int, g: Tensor) -> Tensor:
     """Return the cotangent of each term of a max or min: ties share it evenly."""
     if c.guards:
-        raise DerivationError(f"{node.describe()}: no derivative of a guarded {c.reduce}")
+        raise DerivationError(
+            f"{node.describe()}: no derivative of a guarded {c.reduce}"
+        )
     terms = _terms(node, c, k, 0.0)
     chosen = elementwise("eq", terms, _over_axes(node, c))
     count = reduction("sum", cast(chosen, g.dtype), c.reduced)
@@ -189,9 +199,7 @@ def _others_times(node: Tensor, c: Comprehension, k: int, g: Tensor) -> Tensor:
     (last,) = c.reduced
     terms = _terms(node, c, k, 1.0)
     before, after = (_exclusive_product(terms, last, side) for side in (1, -1))
-    full = elementwise(
-        "mul", _over_axes(g, c), elementwise("mul", before, after)
-    )
+    full = elementwise("mul", _over_axes(g, c), elementwise("mul", before, after))
     mask = _guard_mask(c)
     return full if mask is None else elementwise("select", mask, full, 0)
 

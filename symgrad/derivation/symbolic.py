@@ -95,7 +95,9 @@ def _own_function(fn: str) -> Any:
 
     def fdiff(self: Any, argindex: int = 1) -> Any:
         names = VARIABLES[: len(self.args)]
-        values = {sympy.Symbol(n, real=True): a for n, a in zip(names, self.args, strict=True)}
+        values = {
+            sympy.Symbol(n, real=True): a for n, a in zip(names, self.args, strict=True)
+        }
         return to_sympy(slope(fn, argindex - 1)).xreplace(values)
 
     return type(fn, (sympy.Function,), {"fdiff": fdiff, "is_real": True})
@@ -110,11 +112,21 @@ def to_sympy(e: Expr) -> Any:
     import sympy as sp
 
     if e.fn == "number":
-        return sp.true if e.value is True else sp.false if e.value is False else (
-            sp.nsimplify(e.value) if isinstance(e.value, int) else _float(e.value)
+        return (
+            sp.true
+            if e.value is True
+            else sp.false
+            if e.value is False
+            else (
+                sp.nsimplify(e.value) if isinstance(e.value, int) else _float(e.value)
+            )
         )
     if not e.args:
-        return sp.Symbol(repr(e), real=True, integer=True if e.fn != "var" and e.fn != "read" else None)
+        return sp.Symbol(
+            repr(e),
+            real=True,
+            integer=True if e.fn != "var" and e.fn != "read" else None,
+        )
     args = [to_sympy(a) for a in e.args]
     match e.fn:
         case "add":
@@ -181,14 +193,20 @@ def from_sympy(e: Any) -> Expr:
         total = scalar.number(math_nan())
         for value, condition in reversed(e.args):
             value = from_sympy(value)
-            total = value if condition == True else scalar.call(  # noqa: E712
-                "select", from_sympy(condition), value, total
+            total = (
+                value
+                if condition == True
+                else scalar.call(  # noqa: E712
+                    "select", from_sympy(condition), value, total
+                )
             )
         return total
     name = type(e).__name__
     fn = _FROM_SYMPY.get(name, name)
     if fn == "polygamma" and e.args[0] in (0, 1):
-        return scalar.call("digamma" if e.args[0] == 0 else "trigamma", from_sympy(e.args[1]))
+        return scalar.call(
+            "digamma" if e.args[0] == 0 else "trigamma", from_sympy(e.args[1])
+        )
     if fn in FUNCTIONS:
         args = [from_sympy(a) for a in e.args]
         if FUNCTIONS[fn].arity == 2 and len(args) > 2:

@@ -34,7 +34,9 @@ def panel_loop(
     body += _batch_indices(w, g)
     a, lda = _panel(w, g.left, "first")
     b, ldb = _panel(w, g.right, None)
-    c, ldc = (target, w.size(g.n)) if one_panel else _panel(w, g.result, "first", target)
+    c, ldc = (
+        (target, w.size(g.n)) if one_panel else _panel(w, g.result, "first", target)
+    )
     one, zero = literal(1, g.node.dtype), literal(0, g.node.dtype)
     gemm = w.use(f"gemm_{kind}")
     body += [

@@ -39,7 +39,11 @@ class _Nest:
         )
         axes = {a: along(a) for a in range(len(self.extents))}
         term = resolver.body(t or self.t, axes)
-        return term if term.dtype == self.t.dtype or self.t.dtype == "bool" else convert(term, self.t.dtype)
+        return (
+            term
+            if term.dtype == self.t.dtype or self.t.dtype == "bool"
+            else convert(term, self.t.dtype)
+        )
 
     def _axis(self, a: int, text: str, level: int) -> None:
         self.w.axis_text[a], self.w.axis_level[a] = text, level
@@ -64,8 +68,13 @@ class _Nest:
         return lines
 
     def _done(
-        self, heading: list[str], body: list[str], rows: Size, per_row: Size,
-        grain: int = 1, serial: bool = False,
+        self,
+        heading: list[str],
+        body: list[str],
+        rows: Size,
+        per_row: Size,
+        grain: int = 1,
+        serial: bool = False,
     ) -> KernelText:
         text = self.w.module(heading, body)
         cost = per_row * (self.w.operations + 2)
@@ -96,7 +105,13 @@ class _Nest:
         step, start = self._step(target, place, value, long)
         w.line(step)
         last = w.close().lines
-        bounds = ("lo", "hi") if one_row else ("0", w.size(self.extents[rank - 1])) if wide else ("0", "1")
+        bounds = (
+            ("lo", "hi")
+            if one_row
+            else ("0", w.size(self.extents[rank - 1]))
+            if wide
+            else ("0", "1")
+        )
         if wide:
             loop = [f"for j in range({bounds[0]}, {bounds[1]}):", *indent(last)]
             middle = [*w.close().lines, *loop]
@@ -116,7 +131,9 @@ class _Nest:
             rows: Size = self.extents[0] if wide else 1
             return self._done(heading, body, rows, reduced, 16)
         width = self.extents[rank - 1]
-        return self._done(heading, body, product(self.extents[: rank - 1]), reduced * width)
+        return self._done(
+            heading, body, product(self.extents[: rank - 1]), reduced * width
+        )
 
     def _is_long(self) -> bool:
         total = product(self.extents[a] for a in self.c.reduced)
@@ -129,13 +146,21 @@ class _Nest:
             total = w.scratch("float64", width, "total")
             at = "j" if self.c.rank else "0"
             return f"{total}[{at}] += np.float64({value})", f"{total}[{at}] = 0.0"
-        (step,), (begin,) = reduction_step(w, kind, "here", value, self.t.dtype, "0")[:2]
+        (step,), (begin,) = reduction_step(w, kind, "here", value, self.t.dtype, "0")[
+            :2
+        ]
         step = step.replace("here", f"{target}[{place}]")
         return step, f"{target}[{place}] = {begin.split(' = ')[1]}"
 
     def _wrapped(
-        self, target: str, place: str, start: str, middle: list[str],
-        bounds: tuple[str, str], wide: bool, long: bool,
+        self,
+        target: str,
+        place: str,
+        start: str,
+        middle: list[str],
+        bounds: tuple[str, str],
+        wide: bool,
+        long: bool,
     ) -> list[str]:
         loop = f"for j in range({bounds[0]}, {bounds[1]}):"
         end = []
@@ -187,8 +212,17 @@ class _Nest:
         else:  # terms with k >= i - constant
             walk = [f"k = {m} - 1", f"for i in range({n} - 1, -1, -1):"]
             test, move = f"k + {constant} >= i and k >= 0", "k -= 1"
-        add = [f"while {test}:", *indent([*terms, f"total = total {symbol} {value}", move])]
-        lines = [*split, *w.close().lines, f"total = {start}", *walk, *indent([*add, *stores])]
+        add = [
+            f"while {test}:",
+            *indent([*terms, f"total = total {symbol} {value}", move]),
+        ]
+        lines = [
+            *split,
+            *w.close().lines,
+            f"total = {start}",
+            *walk,
+            *indent([*add, *stores]),
+        ]
         assert row is not None
         body = ["for r in range(lo, hi):", *indent(lines)]
         extent = self.extents[along_axis] + self.extents[k]

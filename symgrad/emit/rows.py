@@ -231,7 +231,10 @@ class _Rows:
         if len(names) == 1:
             names = [(names[0][0], "r")]
         count = max(len(layout.inner), 1)
-        inner = [(a, f"j{n}" if count > 1 else "j", 2) for n, (a, _) in enumerate(layout.inner)]
+        inner = [
+            (a, f"j{n}" if count > 1 else "j", 2)
+            for n, (a, _) in enumerate(layout.inner)
+        ]
         self._bind_axes(names, inner)
         row = w.open()
         self._decode(layout, names)
@@ -326,7 +329,8 @@ class _Rows:
 
     def _needed_later(self, t: Tensor) -> bool:
         return any(
-            self.passes[u] > self.passes[t] and any(
+            self.passes[u] > self.passes[t]
+            and any(
                 load.tensor is t for load in accesses(u, self._axes(u), self.forced)
             )
             for u in self.g.members
@@ -377,7 +381,9 @@ class _Rows:
             term = convert(term, t.dtype)
         value = self.w.ref(term)
         name = self.w.fresh("s")
-        step, start = reduction_step(self.w, c.reduce or "", name, value, term.dtype, self._inner_index())
+        step, start = reduction_step(
+            self.w, c.reduce or "", name, value, term.dtype, self._inner_index()
+        )
         for text in step:
             self.w.line(text)
         self._accumulators.append((t, name, start))
@@ -484,13 +490,17 @@ def reduction_step(
             symbol, fast = ("+", "add_fast") if kind == "sum" else ("*", "mul_fast")
             start = literal(0 if kind == "sum" else 1, dtype)
             if floating:
-                return [f"{name} = {w.use(fast)}({name}, {value})"], [f"{name} = {start}"]
+                return [f"{name} = {w.use(fast)}({name}, {value})"], [
+                    f"{name} = {start}"
+                ]
             return [f"{name} = {name} {symbol} {value}"], [f"{name} = {start}"]
         case "max" | "min":
             extreme = _extreme(kind, dtype)
             if floating:
                 function = w.use("maximum" if kind == "max" else "minimum")
-                return [f"{name} = {function}({name}, {value})"], [f"{name} = {extreme}"]
+                return [f"{name} = {function}({name}, {value})"], [
+                    f"{name} = {extreme}"
+                ]
             return [f"{name} = {kind}({name}, {value})"], [f"{name} = {extreme}"]
         case "any":
             return [f"{name} = {name} | {value}"], [f"{name} = False"]

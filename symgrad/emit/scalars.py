@@ -111,13 +111,13 @@ def _integer(fn: str, args: list[str]) -> str | None:
         case "not":
             return f"not {x}"
         case "imax" | "maximum":
-            return f"max({x}, {args[1]})"
+            return f"select({x} > {args[1]}, {x}, {args[1]})"
         case "imin" | "minimum":
-            return f"min({x}, {args[1]})"
+            return f"select({x} < {args[1]}, {x}, {args[1]})"
         case "select":
             return f"select({', '.join(args)})"
         case "relu":
-            return f"max({x}, 0)"
+            return f"select({x} > 0, {x}, 0)"
         case "stop_gradient" | "floor" | "ceil" | "trunc" | "round":
             return x
         case "square":

@@ -288,7 +288,8 @@ _LIBM = frozenset(
     f"{fn}_{kind}"
     for fn in (*FUNCTIONS, *NATIVE, *_EXTRA)
     for kind in ("f32", "f64")
-    if fn not in ("add", "sub", "mul", "div", "neg", "select", "fma", "maximum", "minimum")
+    if fn
+    not in ("add", "sub", "mul", "div", "neg", "select", "fma", "maximum", "minimum")
 )
 
 

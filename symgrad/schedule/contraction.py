@@ -137,9 +137,7 @@ def _arrange(
     extents = c.extents
     left = _matrix(a, dict(a.linear), rows, summed, batch, extents)
     right = _matrix(b, dict(b.linear), summed, columns, batch, extents)
-    result = _matrix(
-        Load(t, (), 0, (), t.dtype), out, rows, columns, batch, extents
-    )
+    result = _matrix(Load(t, (), 0, (), t.dtype), out, rows, columns, batch, extents)
     if left is None or right is None or result is None or result.column != 1:
         return None
     m, n, k = (product(extents[x] for x in part) for part in (rows, columns, summed))

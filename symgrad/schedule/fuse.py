@@ -131,7 +131,7 @@ def fuse(outputs: Sequence[Tensor]) -> tuple[list[Group], set[Tensor]]:
         if not (is_leaf(t) or isinstance(t.op, Reshape)):
             if not is_virtual(t) or t in forced:
                 fuser.place(t)
-    return fuser.groups, forced
+    return sink(fuser.groups, forced), forced
 
 
 class _Fuser:
@@ -191,6 +191,84 @@ class _Fuser:
         g.members.append(t)
         self.home[t] = number
         return True
+
+
+def sink(groups: list[Group], forced: set[Tensor]) -> list[Group]:
+    """Merge a group into the first group that uses its results, where the loops fit.
+
+    All its users run no earlier than that group, so it can run as late; what it
+    computed for that group alone then needs no memory.
+    """
+    users = _users(groups, forced)
+    result: list[Group | None] = list(groups)
+    home = {t: n for n, g in enumerate(groups) for t in g.members}
+    for n in range(len(groups) - 1, -1, -1):
+        first = min(
+            (
+                home[u]
+                for t in groups[n].members
+                for u in users.get(t, ())
+                if home[u] != n
+            ),
+            default=None,
+        )
+        if first is None:
+            continue
+        later = result[first]
+        assert later is not None
+        merged = _merged(groups[n], later, forced)
+        if merged is None:
+            continue
+        result[first], result[n] = merged, None
+        groups[first] = merged
+        home |= dict.fromkeys(groups[n].members, first)
+    return [g for g in result if g is not None]
+
+
+def _users(groups: list[Group], forced: set[Tensor]) -> dict[Tensor, list[Tensor]]:
+    """Return which nodes read each node."""
+    users: dict[Tensor, list[Tensor]] = {}
+    for g in groups:
+        for t in g.members:
+            for source in reads_of(g, t, forced):
+                users.setdefault(source, []).append(t)
+    return users
+
+
+def reads_of(g: Group, t: Tensor, forced: set[Tensor]) -> list[Tensor]:
+    """Return the tensors in memory that a member of a group reads."""
+    if g.gemm is not None and t is g.gemm.node:
+        return [base(g.gemm.left.tensor), base(g.gemm.right.tensor)]
+    c: Comprehension = t.op  # type: ignore[assignment]
+    found = {x.tensor: None for x in accesses(t, loop_index(c.extents), forced)}
+    for index in c.target or ():
+        for k in index.values():
+            found[base(t.args[c.reads[k].operand])] = None
+    return list(found)
+
+
+def _merged(a: Group, b: Group, forced: set[Tensor]) -> Group | None:
+    """Return one group that does the work of both, or None where it cannot."""
+    if a.kind != "rows" or b.kind not in ("rows", "gemm") or a.domain != b.domain:
+        return None
+    split = b.split if a.split is None else a.split
+    if b.split not in (None, split) or (b.gemm is not None and b.split is None):
+        return None
+    both = Group(b.kind, b.domain, split, [*a.members, *b.members], b.gemm)
+    inside = set(a.members)
+    for t in b.members:
+        if b.gemm is not None and t is b.gemm.node:
+            if any(s in inside for s in reads_of(b, t, forced)):
+                return None
+            continue
+        c: Comprehension = t.op  # type: ignore[assignment]
+        rank = len(c.extents) if t.shape == b.domain or c.reduce else 0
+        for load in accesses(t, loop_index(c.extents), forced):
+            if load.tensor in inside and not _aligned(
+                load, load.tensor, both, split, rank
+            ):
+                return None
+    return both
 
 
 def _aligned(load: Load, t: Tensor, g: Group, split: int | None, rank: int) -> bool:

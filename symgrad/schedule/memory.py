@@ -25,7 +25,9 @@ def arena(lives: Sequence[Life]) -> tuple[list[int], int]:
     >>> arena([Life(64, 0, 1), Life(64, 1, 2), Life(64, 2, 3)])
     ([0, 64, 0], 128)
     """
-    order = sorted(range(len(lives)), key=lambda n: (-lives[n].nbytes, lives[n].first, n))
+    order = sorted(
+        range(len(lives)), key=lambda n: (-lives[n].nbytes, lives[n].first, n)
+    )
     offsets = [0] * len(lives)
     placed: list[int] = []
     total = 0

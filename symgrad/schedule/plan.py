@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from symgrad.declare.tensor import Reshape, Tensor, topological
-from symgrad.schedule.contraction import Matrix
+from symgrad.schedule.fuse import Group, accesses, base, fuse, is_leaf, reads_of
 from symgrad.schedule.terms import loop_index, strides
-from symgrad.schedule.fuse import Group, accesses, base, fuse, is_leaf
-from symgrad.declare.comprehension import Comprehension
 
 
 @dataclass(frozen=True)
@@ -89,17 +87,7 @@ def schedule(
 def _reads(g: Group, forced: set[Tensor]) -> list[Tensor]:
     found: dict[Tensor, None] = {}
     for t in g.members:
-        if g.gemm is not None and t is g.gemm.node:
-            factors: tuple[Matrix, ...] = (g.gemm.left, g.gemm.right)
-            found.update(dict.fromkeys(base(m.tensor) for m in factors))
-            continue
-        c = t.op
-        where = loop_index(c.extents)  # type: ignore[union-attr]
-        found.update(dict.fromkeys(x.tensor for x in accesses(t, where, forced)))
-        if isinstance(c, Comprehension) and c.target is not None:
-            for index in c.target:
-                for k in index.values():
-                    found[base(t.args[c.reads[k].operand])] = None
+        found.update(dict.fromkeys(reads_of(g, t, forced)))
     return list(found)
 
 

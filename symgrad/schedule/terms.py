@@ -17,14 +17,13 @@ from symgrad.declare.comprehension import (
     Guard,
     Index,
     Quotient,
-    along,
     Substitution,
+    along,
     substitute_index,
 )
 from symgrad.declare.dims import Dim, Size
 from symgrad.declare.scalar import Expr
 from symgrad.declare.tensor import (
-    Constant,
     Reshape,
     SizeOf,
     Tensor,
@@ -240,7 +239,9 @@ class Resolver:
 
         guards = [Guard(substitute(g.index), g.bound, g.modulus) for g in c.guards]
         dtype = t.dtype if c.reduce in (None, "sum", "prod") else ""
-        value = self._expression(c.body, read, lambda a: self.index(axes.get(a, Index(((a, 1),)))), dtype)
+        value = self._expression(
+            c.body, read, lambda a: self.index(axes.get(a, Index(((a, 1),)))), dtype
+        )
         for g in guards:
             value = Guarded(self.guard(g), value, value.dtype)
         return value

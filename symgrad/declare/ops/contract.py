@@ -214,7 +214,9 @@ def einsum(subscripts: str, *operands: Any) -> Tensor:
         out = dots + sorted(once)
     missing = [c for c in out if c not in flat]
     if missing or len(set(out)) != len(out):
-        raise ShapeError(f"einsum: the output of {subscripts!r} is not made of its inputs")
+        raise ShapeError(
+            f"einsum: the output of {subscripts!r} is not made of its inputs"
+        )
     summed = [c for c in dict.fromkeys(flat) if c not in out]
     return _sum_of_products("einsum", tensors, letters, out, summed)
 
@@ -235,7 +237,9 @@ def _spelled(names: str, dots: list[str], rank: int) -> list[str]:
 def _tuple(what: str, value: int | Sequence[int], count: int) -> tuple[int, ...]:
     result = (value,) * count if isinstance(value, int) else tuple(value)
     if len(result) != count or any(v < 0 for v in result):
-        raise ShapeError(f"{what} is one non-negative integer or {count}, not {value!r}")
+        raise ShapeError(
+            f"{what} is one non-negative integer or {count}, not {value!r}"
+        )
     return result
 
 
@@ -253,14 +257,20 @@ def _windows(
             raise ShapeError(f"{what}: stride and dilation are at least 1")
         span = n - (k - 1) * d - 1
         if isinstance(span, int) and span < 0:
-            raise ShapeError(f"{what}: a window of {k} does not fit in a dimension of {n}")
+            raise ShapeError(
+                f"{what}: a window of {k} does not fit in a dimension of {n}"
+            )
         counts.append(span // s + 1)
     return counts
 
 
 def _padding(
-    what: str, padding: Any, extents: Sequence[Size], window: Sequence[Size],
-    stride: Sequence[int], dilation: Sequence[int],
+    what: str,
+    padding: Any,
+    extents: Sequence[Size],
+    window: Sequence[Size],
+    stride: Sequence[int],
+    dilation: Sequence[int],
 ) -> list[tuple[int, int]]:
     count = len(extents)
     if padding == "valid":

@@ -80,7 +80,9 @@ def _function(public: str, fn: str) -> Callable[..., Tensor]:
     return function
 
 
-FUNCTIONS: dict[str, Callable[..., Any]] = {p: _function(p, f) for p, f in PUBLIC.items()}
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    p: _function(p, f) for p, f in PUBLIC.items()
+}
 
 
 def activation(name: str, x: Any, **parameters: float) -> Tensor:
@@ -88,7 +90,9 @@ def activation(name: str, x: Any, **parameters: float) -> Tensor:
     t = as_tensor(x)
     t = cast(t, dtypes.as_float(t.dtype))
     values = {scalar.var(n): constant(v, t.dtype) for n, v in parameters.items()}
-    return build(scalar.parse(ACTIVATIONS[name]), {scalar.var("x"): t, **values}, t.dtype)
+    return build(
+        scalar.parse(ACTIVATIONS[name]), {scalar.var("x"): t, **values}, t.dtype
+    )
 
 
 def leaky_relu(x: Any, negative_slope: float = 0.01) -> Tensor:

@@ -45,7 +45,9 @@ def _reduce(kind: str) -> Callable[..., Tensor]:
         if kind in ("any", "all"):
             t = t if t.dtype == "bool" else elementwise("ne", t, 0)
         if kind in ("max", "min") and any(t.shape[a] == 0 for a in axes):
-            raise ShapeError(f"{kind} of {t.describe()} over an empty axis has no value")
+            raise ShapeError(
+                f"{kind} of {t.describe()} over an empty axis has no value"
+            )
         if kind == "prod":
             for a in reversed(axes):  # one axis at a time: see the derivative of prod
                 t = reduction("prod", t, [a], keepdims)
@@ -76,7 +78,9 @@ def _arg(kind: str) -> Callable[..., Tensor]:
             return movement("expand_dims", y, ones, []) if keepdims else y
         a = one_axis(kind, t, axis)
         if t.shape[a] == 0:
-            raise ShapeError(f"{kind} of {t.describe()} over an empty axis has no value")
+            raise ShapeError(
+                f"{kind} of {t.describe()} over an empty axis has no value"
+            )
         return reduction(kind, t, [a], keepdims)
 
     function.__name__ = function.__qualname__ = kind
@@ -185,7 +189,9 @@ def _cumulative(kind: str, x: Any, axis: int | None, include_initial: bool) -> T
     source = ["k" if d == a else n for d, n in enumerate(letters)]
     before = 1 if include_initial else 0
     order = f"k + {before} <= {letters[a]}"
-    text = f"y[{', '.join(letters)}] = {kind}[k](x[{', '.join(source)}] if {order} else 0)"
+    text = (
+        f"y[{', '.join(letters)}] = {kind}[k](x[{', '.join(source)}] if {order} else 0)"
+    )
     extent = t.shape[a]
     sizes = {letters[a]: extent + before, "k": extent}
     return define(text, {"x": t}, sizes, f"cumulative_{kind}")

@@ -100,7 +100,9 @@ def expand_dims(x: Any, axis: int | Sequence[int] = 0) -> Tensor:
     listed = [axis] if isinstance(axis, int) else list(axis)
     rank = t.ndim + len(listed)
     if any(not -rank <= a < rank for a in listed):
-        raise ShapeError(f"expand_dims: axis {axis} does not exist in {rank} dimensions")
+        raise ShapeError(
+            f"expand_dims: axis {axis} does not exist in {rank} dimensions"
+        )
     new = {a % rank for a in listed}
     kept = [a for a in range(rank) if a not in new]
     sizes = dict(zip(kept, t.shape, strict=True))
@@ -148,7 +150,8 @@ def concat(tensors: Sequence[Any], axis: int | None = 0) -> Tensor:
     a = one_axis("concat", first, axis)
     for t in parts[1:]:
         if t.ndim != first.ndim or any(
-            s != r for d, (s, r) in enumerate(zip(t.shape, first.shape, strict=False))
+            s != r
+            for d, (s, r) in enumerate(zip(t.shape, first.shape, strict=False))
             if d != a
         ):
             raise ShapeError(
@@ -359,7 +362,9 @@ class _Indexing:
 
     def _array(self, ids: Tensor, d: int) -> None:
         if ids.dtype not in dtypes.INTEGERS:
-            raise DTypeError(f"an index must be an integer tensor, not {ids.describe()}")
+            raise DTypeError(
+                f"an index must be an integer tensor, not {ids.describe()}"
+            )
         if self.first is None:
             self.first = len(self.shape)
             self.shape += self.common
@@ -374,9 +379,7 @@ class _Indexing:
 
     def tensor(self) -> Tensor:
         name = "take" if self.others else "slice"
-        return movement(
-            name, self.t, tuple(self.shape), self.index, others=self.others
-        )
+        return movement(name, self.t, tuple(self.shape), self.index, others=self.others)
 
 
 def _symbolic_slice(k: slice, extent: Size, step: int) -> tuple[Size, Size]:

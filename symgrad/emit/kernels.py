@@ -3,23 +3,48 @@
 from __future__ import annotations
 
 from symgrad.declare.comprehension import Comprehension, print_statement
+from symgrad.declare.dims import product
 from symgrad.declare.tensor import Tensor
 from symgrad.emit.nests import emit_nest
 from symgrad.emit.rows import emit_rows
-from symgrad.emit.writer import KernelText
+from symgrad.emit.writer import KernelText, Writer
 from symgrad.schedule.plan import Plan
 
 
-def emit(plan: Plan) -> list[KernelText]:
-    """Return the kernels of a plan, in order; equal ones have equal texts."""
+def emit(plan: Plan) -> list[tuple[int, KernelText]]:
+    """Return the kernels of a plan, in order, each with the number of its group.
+
+    Equal kernels have equal texts.
+    """
     kernels = []
-    for g in plan.groups:
+    for n, g in enumerate(plan.groups):
         heading = formula_lines(g.members)
         if g.kind in ("rows", "gemm"):
-            kernels.append(emit_rows(g, set(plan.stored), set(plan.forced), heading))
+            text = emit_rows(g, set(plan.stored), set(plan.forced), heading)
         else:
-            kernels.append(emit_nest(g, set(plan.forced), heading))
+            text = emit_nest(g, set(plan.forced), heading)
+        kernels.append((n, text))
+        kernels += [(n, emit_total(t)) for t in g.members if t in g.columns]
     return kernels
+
+
+def emit_total(t: Tensor) -> KernelText:
+    """Return the kernel that adds up the sums that the threads made over their rows."""
+    w = Writer()
+    target = w.tensor(t, write=True)
+    sums = w.partials(t)
+    parts, count = w.parts(t), w.size(product(t.shape))
+    total = "total" if t.dtype == "float64" else "np.float32(total)"
+    body = [
+        "for j in range(lo, hi):",
+        "    total = 0.0",
+        f"    for part in range({parts}):",
+        f"        total += {sums}[part*{count} + j]",
+        f"    {target}[j] = {total}",
+    ]
+    text = w.module(["y[j] = sum[part](p[part, j])"], body)
+    rows = product(t.shape)
+    return KernelText(text, tuple(w.slots), rows, 4, rows, 512)
 
 
 def formula_lines(members: list[Tensor]) -> list[str]:

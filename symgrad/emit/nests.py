@@ -232,7 +232,7 @@ class _Nest:
 
     def scatter(self, heading: list[str]) -> KernelText:
         """Add every term at the place that its target index names."""
-        w, c, t = self.w, self.c, self.t
+        w, t = self.w, self.t
         target = w.tensor(t, write=True)
         w.open()
         for a in range(len(self.extents)):

@@ -77,8 +77,11 @@ class _Rows:
     def _row_level(self, t: Tensor) -> bool:
         return self.g.level(t) == "row"
 
+    def _column(self, t: Tensor) -> bool:
+        return self.g.level(t) == "column"
+
     def _reduces(self, t: Tensor) -> bool:
-        return is_row_reduction(t) and t not in self._product()
+        return is_row_reduction(t) and t not in self._product() and not self._column(t)
 
     def _product(self) -> set[Tensor]:
         return {self.g.gemm.node} if self.g.gemm else set()
@@ -100,7 +103,7 @@ class _Rows:
         return found
 
     def _axes(self, t: Tensor) -> Where:
-        return loop_index(t.op.extents)  # type: ignore[union-attr]
+        return self.g.loops(t)
 
     # -- resolving -------------------------------------------------------------------
 
@@ -167,6 +170,8 @@ class _Rows:
         extents = self.g.domain
         for t in self.g.members:
             steps = strides(t.shape)
+            if self._column(t):
+                continue
             if t.shape == extents or t.ndim <= len(extents):
                 linear = tuple((a, s) for a, s in enumerate(steps) if t.shape[a] != 1)
                 loads.append(Load(t, linear, 0, (), t.dtype))
@@ -203,7 +208,11 @@ class _Rows:
             cost = elements * (k * 2 + per_point)
             flops = rows * elements * k * 2
         flops = flops + rows * elements * self.w.operations
-        grain = 4096 if layout.flat else (8 if self.g.gemm else 1)
+        if not layout.flat and self.g.gemm is None and isinstance(elements, int):
+            grain_rows = max(1, 512 // max(elements, 1))
+        else:
+            grain_rows = 1
+        grain = 4096 if layout.flat else (8 if self.g.gemm else grain_rows)
         return KernelText(text, tuple(self.w.slots), rows, cost, flops, grain)
 
     def _flat(self, layout: Layout) -> list[str]:
@@ -248,10 +257,11 @@ class _Rows:
                 self._row_value(t)
         lines = w.close().lines
         assert row.lines is lines
+        start = self._start_columns()
         if gemm is None:
-            return ["for r in range(lo, hi):", *indent(lines)]
+            return [*start, "for r in range(lo, hi):", *indent(lines)]
         only = len(self.g.members) == 1
-        return gemm([] if only else lines)
+        return [*start, *gemm([] if only else lines)]
 
     def _decode(self, layout: Layout, names: list[tuple[int, str]]) -> None:
         """Write the indices of the row loops, flattened into ``r``."""
@@ -309,6 +319,8 @@ class _Rows:
         for t in self.g.members:
             if t in self._product():
                 self._take_product(t)
+            elif self.passes[t] == number and self._column(t):
+                self._accumulate_column(t)
             elif self.passes[t] == number and not self._row_level(t):
                 self._element(t)
             elif self.passes[t] == number and self._reduces(t):
@@ -435,6 +447,31 @@ class _Rows:
         done = [f"{n} = np.float32({n}_total)" for n in sorted(names)]
         begin = [f"{n}_total = np.float64(0.0)" for n in sorted(names)]
         return [*outside, *begin, *nest, *done]
+
+    def _accumulate_column(self, t: Tensor) -> None:
+        """Add a term to the sum over rows that its column has so far.
+
+        In float64, so that the sum of any number of rows is accurate; each thread has
+        sums of its own, which another kernel adds up.
+        """
+        term = self._resolver().body(t, dict(enumerate(self._axes(t))))
+        value = self.w.ref(term)
+        sums = self.w.partial(t)
+        inner = [n for _, n in self.layout.inner]
+        linear = zip(self.layout.inner, strides(inner), strict=True)
+        kept = tuple((a, s) for (a, _), s in linear)
+        place = self.w.offset(Load(t, kept, 0, (), "float64"))
+        wide = value if term.dtype == "float64" else f"np.float64({value})"
+        self.w.line(f"{sums}[{place}] += {wide}")
+
+    def _start_columns(self) -> list[str]:
+        """Return the lines that set the sums over rows to 0."""
+        lines = []
+        for t in self.g.members:
+            if self._column(t):
+                count = self.w.size(product(t.shape))
+                lines += [f"for j in range({count}):", f"    {self.w.partial(t)}[j] = 0.0"]
+        return lines
 
     # -- matrix products ---------------------------------------------------------------
 

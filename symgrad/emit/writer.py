@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from symgrad.declare.dims import Size
+from symgrad.declare.dims import Size, product
 from symgrad.declare.dtypes import short
 from symgrad.declare.scalar import FUNCTIONS
 from symgrad.declare.tensor import Tensor
@@ -37,7 +37,9 @@ class Slot:
     """What one operand of a kernel is.
 
     ``kind`` is ``read`` or ``write`` (a tensor), ``size``, ``blas`` (a routine and a
-    type) or ``scratch`` (a type and a number of elements, one for each thread).
+    type), ``scratch`` (a type and a number of elements, for each thread its own),
+    ``partial`` (a tensor's sums, for each thread its own), ``partials`` (those of all
+    threads together) or ``parts`` (how many there are).
     """
 
     kind: str
@@ -98,6 +100,20 @@ class Writer:
         """Return the name of memory of each thread's own."""
         return self._slot(Slot("scratch", None, size, "", dtype), ("s", tag), "s")
 
+    def partial(self, t: Tensor) -> str:
+        """Return the name of a thread's own float64 sums for the elements of ``t``."""
+        slot = Slot("partial", t, product(t.shape), "", "float64")
+        return self._slot(slot, ("partial", id(t)), "p")
+
+    def partials(self, t: Tensor) -> str:
+        """Return the name of the sums of all threads, one after another."""
+        slot = Slot("partials", t, product(t.shape), "", "float64")
+        return self._slot(slot, ("partials", id(t)), "p")
+
+    def parts(self, t: Tensor) -> str:
+        """Return the number of threads that made partial sums for ``t``."""
+        return self._slot(Slot("parts", t), ("parts", id(t)), "n")
+
     def blas(self, routine: str, dtype: str) -> str:
         """Return the name of a BLAS routine's address."""
         slot = Slot("blas", None, 0, routine, short(dtype))
@@ -116,10 +132,10 @@ class Writer:
             name = f"{prefix}{number}"
             self.slots.append(slot)
             self._slot_names[key] = name
-            if slot.kind in ("size", "blas"):
+            if slot.kind in ("size", "blas", "parts"):
                 line = f"{name} = operands[{number}]"
             else:
-                access = "read" if slot.kind == "read" else "write"
+                access = "read" if slot.kind in ("read", "partials") else "write"
                 function = f"{access}_{short(slot.dtype)}"
                 self.imports.add(function)
                 line = f"{name} = {function}(operands, {number})"

@@ -12,7 +12,7 @@ import numpy as np
 
 from symgrad.declare.dims import Dim, evaluate
 from symgrad.declare.tensor import Constant, Input, Param, Reshape, Tensor
-from symgrad.emit.writer import KernelText
+from symgrad.emit.writer import KernelText, Slot
 from symgrad.errors import GraphError, NumericError, ShapeError
 from symgrad.run import blas, kernels
 from symgrad.run.arrays import ArgumentBinder, ArgumentSpec
@@ -35,7 +35,7 @@ class Parts:
     params: list[Tensor]
     updates: dict[Tensor, Tensor]
     plan: Plan
-    kernels: list[KernelText]
+    kernels: list[tuple[int, KernelText]]
     threads: int | None
     nan_check: bool
     seconds: dict[str, float]
@@ -63,7 +63,7 @@ class Program:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        texts = [k.text for k in parts.kernels]
+        texts = [k.text for _, k in parts.kernels]
         start = time.perf_counter()
         self._addresses = kernels.addresses(texts)
         parts.seconds["compile"] = time.perf_counter() - start
@@ -193,7 +193,7 @@ class Program:
         """The emitted Numba source, each kernel headed by the formula it computes."""
         parts: list[str] = []
         seen: dict[str, int] = {}
-        for k in self._parts.kernels:
+        for _, k in self._parts.kernels:
             if k.text not in seen:
                 seen[k.text] = len(seen)
                 parts.append(f"# kernel {seen[k.text]}\n{k.text}")
@@ -213,7 +213,7 @@ class Program:
         seconds = self._parts.seconds
         return {
             "kernels": len(k),
-            "unique_kernels": len({x.text for x in k}),
+            "unique_kernels": len({x.text for _, x in k}),
             "flops": layout.flops if layout else None,
             "bytes": layout.bytes if layout else None,
             "arena_bytes": layout.arena_bytes if layout else None,
@@ -384,42 +384,56 @@ class _Layout:
         blocks, total = [], 0
         rows = []
         self.flops = self.bytes = 0
-        for k, fn in zip(self.parts.kernels, addresses, strict=True):
+        self.parts_of: dict[Tensor, int] = {}
+        self.sums: dict[Tensor, int] = {}
+        for (_, k), fn in zip(self.parts.kernels, addresses, strict=True):
             count = evaluate(k.rows, self.sizes)
             work = count * evaluate(k.cost, self.sizes)
             self.flops += evaluate(k.flops, self.sizes)
-            private = any(s.kind == "scratch" for s in k.slots)
+            private = any(s.kind in ("scratch", "partial") for s in k.slots)
             split = not k.serial and self.threads > 1 and work > PARALLEL and count > 1
             copies = self.threads if private and split else 1
             grain = k.grain if split else 0
             rows.append(
                 [fn, total, 0, count, grain, len(k.slots) * 8 if copies > 1 else 0]
             )
-            for _ in range(copies):
-                blocks.append((k, total))
+            for part in range(copies):
+                blocks.append((k, total, part))
                 total += len(k.slots)
-            self.bytes += sum(
-                self._nbytes(s.tensor) for s in k.slots if s.tensor is not None
-            )
+            for s in k.slots:
+                if s.kind == "partial":
+                    self.parts_of[s.tensor] = copies
+                    self.sums[s.tensor] = self._own(s, copies)
+                elif s.kind in ("read", "write"):
+                    self.bytes += self._nbytes(s.tensor)
         self.operands = np.zeros(max(total, 1), np.int64)
-        for k, offset in blocks:
+        for k, offset, part in blocks:
             for n, s in enumerate(k.slots):
-                self._fill(offset + n, s)
+                self._fill(offset + n, s, part)
         self.table = np.array(rows, np.int64).reshape(-1, len(COLUMNS))
         self.table[:, 1] = self.table[:, 1] * 8 + self.operands.ctypes.data
 
-    def _fill(self, place: int, s: Any) -> None:
+    def _own(self, s: Slot, copies: int = 1) -> int:
+        """Return the address of fresh memory for a slot, kept as long as the layout."""
+        nbytes = evaluate(s.size, self.sizes) * np.dtype(s.dtype).itemsize * copies
+        memory = np.zeros(nbytes + ALIGNMENT, np.uint8)
+        self.keep.append(memory)
+        return -(-memory.ctypes.data // ALIGNMENT) * ALIGNMENT
+
+    def _fill(self, place: int, s: Slot, part: int) -> None:
         if s.kind == "size":
             self.operands[place] = evaluate(s.size, self.sizes)
         elif s.kind == "blas":
             self.operands[place] = blas.address(s.routine, s.dtype)
         elif s.kind == "scratch":
-            memory = np.zeros(
-                evaluate(s.size, self.sizes) * np.dtype(s.dtype).itemsize + ALIGNMENT,
-                np.uint8,
-            )
-            self.keep.append(memory)
-            self.operands[place] = -(-memory.ctypes.data // ALIGNMENT) * ALIGNMENT
+            self.operands[place] = self._own(s)
+        elif s.kind == "partial":
+            step = evaluate(s.size, self.sizes) * 8
+            self.operands[place] = self.sums[s.tensor] + part * step
+        elif s.kind == "partials":
+            self.operands[place] = self.sums[s.tensor]
+        elif s.kind == "parts":
+            self.operands[place] = self.parts_of[s.tensor]
         else:
             t = self.plan.in_place.get(s.tensor, s.tensor)
             fixed = self._fixed_address(t)
@@ -452,8 +466,10 @@ class _Layout:
 
     def _run_checked(self) -> None:
         """Run kernel by kernel; raise at the first node that makes a NaN."""
+        numbers = [n for n, _ in self.parts.kernels]
         for n, group in enumerate(self.plan.groups):
-            prepare(self.table[n : n + 1].copy(), self.threads)()
+            rows = [row for row, m in enumerate(numbers) if m == n]
+            prepare(self.table[rows].copy(), self.threads)()
             for t in group.members:
                 if t in self.plan.stored and t.dtype in ("float32", "float64"):
                     if np.isnan(self._view(t)).any():

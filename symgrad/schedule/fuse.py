@@ -9,8 +9,9 @@ the same indices; else it starts a group of its own.  So no cycle can arise.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from symgrad.declare import dtypes
 from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.dims import Size
 from symgrad.declare.tensor import Constant, Input, Param, Reshape, Tensor, topological
@@ -41,6 +42,8 @@ class Group:
         domain: the extents of all loops.
         split: how many leading loops are rows; None while nothing is reduced.
         members: the nodes, operands before users.
+        gemm: the matrix product that the other members follow.
+        columns: the members that are sums over the rows, a value for each inner point.
     """
 
     kind: str
@@ -48,12 +51,24 @@ class Group:
     split: int | None
     members: list[Tensor] = field(default_factory=list)
     gemm: Gemm | None = None
+    columns: set[Tensor] = field(default_factory=set)
 
     def level(self, t: Tensor) -> str:
-        """Return ``full`` (a value for each point) or ``row`` (one for each row)."""
+        """Return ``full``, ``row`` or ``column``: for what there is a value of ``t``."""
+        if t in self.columns:
+            return "column"
         if self.gemm is not None and t is self.gemm.node:
             return "full"
         return "row" if is_row_reduction(t) or t.shape != self.domain else "full"
+
+    def loops(self, t: Tensor) -> Where:
+        """Return the indices at which a member's axes run through the kernel's loops."""
+        c: Comprehension = t.op  # type: ignore[assignment]
+        if t not in self.columns:
+            return loop_index(c.extents)
+        assert self.split is not None
+        where = loop_index(self.domain)
+        return (*where[self.split :], *where[: self.split])
 
     def is_row(self, shape: Shape, split: int | None) -> bool:
         """Return True for the shape of one value for each row."""
@@ -150,8 +165,11 @@ class _Fuser:
         loads = accesses(t, where, self.forced)
         last = max((self.home.get(x.tensor, -1) for x in loads), default=-1)
         group = self._new_group(t, c, loads)
-        if last >= 0 and group.kind == "rows":
-            if self._joins(self.groups[last], t, c, loads, last):
+        if last >= 0:
+            host = self.groups[last]
+            if group.kind == "rows" and self._joins(host, t, c, loads, last):
+                return
+            if group.kind == "nest" and self._joins_columns(host, t, c, last):
                 return
         self._start(group)
 
@@ -169,6 +187,24 @@ class _Fuser:
         if c.guards or not reduces_fast(c, loads):
             return Group("nest", c.extents, c.rank, [t])
         return Group("rows", c.extents, c.rank, [t])
+
+    def _joins_columns(self, g: Group, t: Tensor, c: Comprehension, number: int) -> bool:
+        """Add a sum over the rows of a group to it, if it is one."""
+        split = len(c.reduced) if g.split is None else g.split
+        if g.kind not in ("rows", "gemm") or c.reduce != "sum" or c.guards:
+            return False
+        if not dtypes.is_float(t.dtype) or (g.gemm is not None and g.split is None):
+            return False
+        rows, inner = c.extents[c.rank :], c.extents[: c.rank]
+        if rows != g.domain[:split] or inner != g.domain[split:] or not inner:
+            return False
+        trial = replace(g, split=split, columns={*g.columns, t})
+        if not _fits_columns(t, trial, self.home, number, self.forced):
+            return False
+        g.split, g.columns = split, trial.columns
+        g.members.append(t)
+        self.home[t] = number
+        return True
 
     def _joins(
         self, g: Group, t: Tensor, c: Comprehension, loads: list[Load], number: int
@@ -191,6 +227,17 @@ class _Fuser:
         g.members.append(t)
         self.home[t] = number
         return True
+
+
+def _fits_columns(
+    t: Tensor, g: Group, home: dict[Tensor, int], number: int, forced: set[Tensor]
+) -> bool:
+    """Return True if a sum over rows reads the group's values where they are."""
+    return all(
+        _aligned(load, load.tensor, g, g.split, len(g.domain))
+        for load in accesses(t, g.loops(t), forced)
+        if home.get(load.tensor) == number
+    )
 
 
 def sink(groups: list[Group], forced: set[Tensor]) -> list[Group]:
@@ -254,7 +301,8 @@ def _merged(a: Group, b: Group, forced: set[Tensor]) -> Group | None:
     split = b.split if a.split is None else a.split
     if b.split not in (None, split) or (b.gemm is not None and b.split is None):
         return None
-    both = Group(b.kind, b.domain, split, [*a.members, *b.members], b.gemm)
+    columns = a.columns | b.columns
+    both = Group(b.kind, b.domain, split, [*a.members, *b.members], b.gemm, columns)
     inside = set(a.members)
     for t in b.members:
         if b.gemm is not None and t is b.gemm.node:
@@ -262,8 +310,8 @@ def _merged(a: Group, b: Group, forced: set[Tensor]) -> Group | None:
                 return None
             continue
         c: Comprehension = t.op  # type: ignore[assignment]
-        rank = len(c.extents) if t.shape == b.domain or c.reduce else 0
-        for load in accesses(t, loop_index(c.extents), forced):
+        rank = len(b.domain) if t.shape == b.domain or c.reduce else 0
+        for load in accesses(t, both.loops(t), forced):
             if load.tensor in inside and not _aligned(
                 load, load.tensor, both, split, rank
             ):
@@ -273,7 +321,7 @@ def _merged(a: Group, b: Group, forced: set[Tensor]) -> Group | None:
 
 def _aligned(load: Load, t: Tensor, g: Group, split: int | None, rank: int) -> bool:
     """Return True if the load is of the very point or row that the kernel is at."""
-    if load.extra or load.constant != 0 or load.reshaped:
+    if load.extra or load.constant != 0 or load.reshaped or t in g.columns:
         return False
     full = g.level(t) == "full"
     if full and rank < len(g.domain):

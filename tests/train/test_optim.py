@@ -29,6 +29,16 @@ class Run:
         for p in self.params:
             self.values[p.name] = rng.normal(size=p.shape).astype(dtype)
 
+    def compile(self):
+        self.program = sg.compile(self.grads, [], updates=self.made.values)
+        self.program.bind(self.values)
+        return self
+
+    def compiled_step(self, grads):
+        steps = int(self.values[self.made.step.name])
+        self.values[self.made.rate.name][...] = self.optimizer.rate(steps)
+        self.program(*grads)
+
     def step(self, grads):
         fed = {g.name: v for g, v in zip(self.grads, grads, strict=True)}
         steps = int(self.values[self.made.step.name])
@@ -123,6 +133,20 @@ def test_against_a_plain_loop(optimizer, rule, dtype):
     for mine, plain in zip(run.theta, theta, strict=True):
         tolerance = 1e-12 if dtype == "float64" else 3e-6
         np.testing.assert_allclose(mine, plain, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("optimizer", [o for o, _ in CASES[1::2]], ids=repr)
+def test_the_compiled_step_is_the_graphs(optimizer):
+    slow, fast = Run(optimizer, "float32"), Run(optimizer, "float32").compile()
+    rng = np.random.default_rng(4)
+    for _ in range(4):
+        gs = [rng.normal(size=p.shape).astype("float32") for p in slow.params]
+        slow.step(gs)
+        fast.compiled_step(gs)
+    for p in slow.made.values:
+        np.testing.assert_allclose(
+            fast.values[p.name], slow.values[p.name], rtol=2e-6, atol=2e-6
+        )
 
 
 def torch_peer(torch, o, theta):

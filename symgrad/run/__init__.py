@@ -44,7 +44,8 @@ the operands:
 
 Kernels compile with only `contract` of the fast-math flags, NumPy's error model (no
 exceptions: division by zero gives inf, nan or 0) and without bounds checks.  Plain
-scalar Python works in them, `math` and NumPy's functions of scalars too.
+scalar Python works in them, `math` and NumPy's functions of scalars too; `minimum` and
+`maximum` compile much faster than Python's `min` and `max`.
 
 `symgrad.emit.intrinsics` imports Numba; a process whose kernels are all cached never
 imports it, so nothing outside kernel texts should.

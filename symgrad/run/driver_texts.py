@@ -60,7 +60,7 @@ SHORTEST_NAP = 50  # microseconds, where there is no futex
 LONGEST_NAP = 1000
 
 _HEADER = f"""
-from symgrad.emit.intrinsics import floor_divide
+from symgrad.emit.intrinsics import floor_divide, minimum
 from symgrad.emit.intrinsics.native import (
     atomic_add,
     atomic_load,
@@ -110,7 +110,7 @@ def kernel(state, me, sequence):
         if taken < sequence and compare_exchange(claim, taken, sequence):
             first = lo + grain * floor_divide(units * t + parts - 1, parts)
             last = lo + grain * floor_divide(units * (t + 1) + parts - 1, parts)
-            call_kernel(fn, operands + t * stride, min(first, hi), min(last, hi))
+            call_kernel(fn, operands + t * stride, minimum(first, hi), minimum(last, hi))
             atomic_add(state + PENDING, -1)
 '''
 
@@ -148,7 +148,7 @@ def kernel(state, me, seen):
             atomic_add(state + SLEEPERS, -1)
         else:
             call_int(load(state + NAP), nap)
-            nap = min(2 * nap, LONGEST_NAP)
+            nap = minimum(2 * nap, LONGEST_NAP)
 '''
 
 WAKE = f'''"""Wake the workers, on other processors than the caller's.
@@ -250,7 +250,7 @@ def kernel(table, rows, threads, state):
                 last = lo + grain * floor_divide(
                     units * (t + 1) + threads - 1, threads
                 )
-                call_kernel(fn, operands + t * stride, min(first, hi), min(last, hi))
+                call_kernel(fn, operands + t * stride, minimum(first, hi), minimum(last, hi))
         left -= 1
 
     if owner:

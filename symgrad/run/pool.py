@@ -41,17 +41,13 @@ class Pool:
         self._state = block[start : start + driver_texts.STATE_BYTES // 8]
         self.address = self._state.ctypes.data
         self._lock = threading.Lock()
-        texts = [driver_texts.TAKE, driver_texts.WAKE, driver_texts.WORK]
-        self._take_parts, self._wake, self._work = addresses(texts)
         self._set_constants()
 
     def _set(self, place: int, value: int) -> None:
         self._state[place // 8] = value
 
     def _set_constants(self) -> None:
-        """Write the addresses that native code calls."""
-        self._set(driver_texts.TAKE_PARTS, self._take_parts)
-        self._set(driver_texts.WAKE_WORKERS, self._wake)
+        """Write what native code needs, besides its own addresses."""
         libc = ctypes.CDLL(None)
         self._set(driver_texts.NAP, function_address(libc.usleep))
         self._set(driver_texts.YIELD, function_address(libc.sched_yield))
@@ -75,10 +71,14 @@ class Pool:
 
     def start(self, threads: int) -> None:
         """Start workers until runs on `threads` threads have theirs."""
+        texts = [driver_texts.TAKE, driver_texts.WAKE, driver_texts.WORK]
+        take_parts, wake, work = addresses(texts)
         with self._lock:
+            self._set(driver_texts.TAKE_PARTS, take_parts)
+            self._set(driver_texts.WAKE_WORKERS, wake)
             for number in range(self.workers + 1, threads):
                 worker = threading.Thread(
-                    target=_WORKER(self._work),
+                    target=_WORKER(work),
                     args=(self.address, number, 0),
                     name=f"symgrad-{number}",
                     daemon=True,

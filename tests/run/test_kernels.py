@@ -91,6 +91,38 @@ for i in range(lo, hi):
     np.testing.assert_array_equal(y, x % 3.0)
 
 
+def test_what_only_numbas_own_target_has_works_too():
+    text = """
+import math
+from symgrad.emit.intrinsics import read_i64, write_i64
+
+def kernel(operands, lo, hi):
+    x = read_i64(operands, 0)
+    y = write_i64(operands, 1)
+    for i in range(lo, hi):
+        y[i] = math.gcd(x[i], 12) + min(x[i], 3)
+"""
+    x, y = np.arange(20), np.zeros(20, np.int64)
+    operands = table(x, y)
+    CALL(kernels.address(text))(operands.ctypes.data, 0, 20)
+    np.testing.assert_array_equal(y, np.gcd(x, 12) + np.minimum(x, 3))
+
+
+def test_plain_scalar_python_works():
+    body = """
+x = read_f64(operands, 0)
+y = write_f64(operands, 1)
+for i in range(lo, hi):
+    v = x[i] ** 2 + abs(x[i]) + np.sqrt(abs(x[i])) + np.floor(x[i])
+    y[i] = v if x[i] > 0 and i % 3 != 0 else -v
+"""
+    x, y = np.linspace(-4, 4, 33), np.zeros(33)
+    run_kernel(body, x, y)
+    v = x**2 + abs(x) + np.sqrt(abs(x)) + np.floor(x)
+    expected = np.where((x > 0) & (np.arange(33) % 3 != 0), v, -v)
+    np.testing.assert_allclose(y, expected, rtol=1e-15)
+
+
 def test_objects_load_together_and_stay(tmp_path):
     texts = [kernel_text(ADD.replace("NUMBER", f"{n}.5")) for n in range(3)]
     codes = {kernels.key(t): kernels.machine_code(t) for t in texts}

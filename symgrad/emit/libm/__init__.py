@@ -17,6 +17,7 @@ from symgrad.emit.libm.exponential import (
     sigmoid_f64,
 )
 from symgrad.emit.libm.function import Elementary
+from symgrad.emit.libm.hyperbolic import tanh_f32, tanh_f64
 from symgrad.emit.libm.logarithm import (
     log1p_f32,
     log1p_f64,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from symgrad.declare.tensor import Input, Param, Tensor, as_tensor, topological
@@ -61,7 +61,7 @@ def compile(
     parts = Parts(
         inputs,
         simple[: len(targets)],
-        lambda found: unflatten(outputs, found),
+        _rebuilder(outputs),
         params,
         new,
         plan,
@@ -71,6 +71,15 @@ def compile(
         seconds,
     )
     return Program(parts)
+
+
+def _rebuilder(structure: Any) -> Callable[[list], Any]:
+    """Return the function that puts arrays into the structure of the outputs."""
+    if isinstance(structure, Tensor):
+        return lambda found: found[0]
+    if type(structure) is list and all(isinstance(t, Tensor) for t in structure):
+        return lambda found: found
+    return lambda found: unflatten(structure, found)
 
 
 def _lap(start: float) -> float:

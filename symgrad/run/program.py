@@ -74,7 +74,7 @@ class Program:
         )
         self._names = [t.name or "" for t in parts.inputs]
         self._param_names = [t.name or "" for t in parts.params]
-        self._bound: dict[str, np.ndarray] | None = None
+        self._bound: dict[str, np.ndarray] | None = None if parts.params else {}
         self._layouts: dict[tuple, _Layout] = {}
         self._last: _Layout | None = None
         self._bound_arrays: tuple[np.ndarray, ...] = ()
@@ -291,7 +291,10 @@ class _Layout:
             for t in self.owned
         ]
         self.bind = ArgumentBinder(specs, self.operands).bind
-        self._run = prepare(self.table, self.threads)
+        ready = prepare(self.table, self.threads)
+        self._execute = self._run_checked if parts.nan_check else ready
+        if not self.plan.copies:
+            self.run = self._execute  # type: ignore[method-assign]
 
     def _shape(self, t: Tensor) -> tuple[int, ...]:
         return tuple(evaluate(s, self.sizes) for s in t.shape)
@@ -314,14 +317,21 @@ class _Layout:
             else:
                 self.recipe.append(("own", len(self.owned), shape))
                 self.owned.append(b)
+        self.direct = all(
+            kind == "own" and self._shape(self.owned[place]) == shape
+            for kind, place, shape in self.recipe
+        )
         self._allocate = [(self._shape(t), np.dtype(t.dtype)) for t in self.owned]
 
     def allocate(self) -> list[np.ndarray]:
         """Return fresh arrays for the outputs."""
-        return [np.empty(shape, dtype) for shape, dtype in self._allocate]
+        empty = np.empty
+        return [empty(shape, dtype) for shape, dtype in self._allocate]
 
     def results(self, arrays: Sequence[np.ndarray], outputs: list[np.ndarray]) -> Any:
         """Return the outputs in the structure that the program was compiled with."""
+        if self.direct:
+            return self.parts.rebuild(outputs)
         found = []
         for (kind, place, shape), t in zip(
             self.recipe, self.parts.outputs, strict=True
@@ -444,10 +454,7 @@ class _Layout:
 
     def run(self) -> None:
         """Run every kernel, then the copies."""
-        if self.parts.nan_check:
-            self._run_checked()
-        else:
-            self._run()
+        self._execute()
         for value, parameter in self.plan.copies:
             self._view(parameter)[...] = self._view(value)
 

@@ -110,7 +110,8 @@ def kernel(state, me, sequence):
         if taken < sequence and compare_exchange(claim, taken, sequence):
             first = lo + grain * floor_divide(units * t + parts - 1, parts)
             last = lo + grain * floor_divide(units * (t + 1) + parts - 1, parts)
-            call_kernel(fn, operands + t * stride, minimum(first, hi), minimum(last, hi))
+            first, last = minimum(first, hi), minimum(last, hi)
+            call_kernel(fn, operands + t * stride, first, last)
             atomic_add(state + PENDING, -1)
 '''
 
@@ -250,7 +251,8 @@ def kernel(table, rows, threads, state):
                 last = lo + grain * floor_divide(
                     units * (t + 1) + threads - 1, threads
                 )
-                call_kernel(fn, operands + t * stride, minimum(first, hi), minimum(last, hi))
+                first, last = minimum(first, hi), minimum(last, hi)
+                call_kernel(fn, operands + t * stride, first, last)
         left -= 1
 
     if owner:

@@ -195,7 +195,7 @@ def run_script(script, directory):
 
 def test_a_warm_process_loads_fast_and_imports_no_compiler(tmp_path):
     run_script(WARM, tmp_path)
-    assert Cache(tmp_path).info().entries >= 50
+    assert Cache(tmp_path).info().entries >= 2 * 22
     seconds, modules = run_script(WARM, tmp_path).stdout.split(maxsplit=1)
     assert modules.strip() == "[]"
     assert float(seconds) < 0.1  # 5 ms where nothing else runs

@@ -68,7 +68,7 @@ class _Rows:
         self.where: Where = loop_index(group.domain)
         self.passes = self._assign_passes()
         self.current = 0
-        self.cost: Size = 0
+        self._every_total: list[tuple[Tensor, str]] = []
         self.scratch: set[Tensor] = set()
         self.weight: dict[Tensor, int] = {}
 
@@ -221,7 +221,18 @@ class _Rows:
         self.w.open()
         self._pass(0)
         inner = self.w.close().lines
-        return ["for i in range(lo, hi):", *indent(inner)]
+        if not self._totals:
+            return ["for i in range(lo, hi):", *indent(inner)]
+        self._every_total = self._totals
+        names = [name for _, name in self._totals]
+        kinds = {name: t.dtype for t, name in self._totals}
+        block = [f"{n} = {literal(0, kinds[n])}" for n in names]
+        self.w.use("select")
+        block += [f"e = select(u + {BLOCK} < hi, u + {BLOCK}, hi)"]
+        block += ["for i in range(u, e):", *indent(inner)]
+        block += [f"{n}_all += np.float64({n})" for n in names]
+        loop = [f"for u in range(lo, hi, {BLOCK}):", *indent(block)]
+        return [*self._start_columns(), *loop, *self._finish_columns()]
 
     def _bind_axes(
         self, rows: list[tuple[int, str]], inner: list[tuple[int, str, int]]
@@ -257,11 +268,11 @@ class _Rows:
                 self._row_value(t)
         lines = w.close().lines
         assert row.lines is lines
-        start = self._start_columns()
+        start, end = self._start_columns(), self._finish_columns()
         if gemm is None:
-            return [*start, "for r in range(lo, hi):", *indent(lines)]
+            return [*start, "for r in range(lo, hi):", *indent(lines), *end]
         only = len(self.g.members) == 1
-        return [*start, *gemm([] if only else lines)]
+        return [*start, *gemm([] if only else lines), *end]
 
     def _decode(self, layout: Layout, names: list[tuple[int, str]]) -> None:
         """Write the indices of the row loops, flattened into ``r``."""
@@ -290,7 +301,10 @@ class _Rows:
         if not lines and not accumulators:
             return
         assert inner.lines is lines
-        w.blocks[-1].lines += self._loops(lines, accumulators)
+        totals = [(t, n, [f"{n} = {literal(0, t.dtype)}"]) for t, n in self._totals]
+        w.blocks[-1].lines += self._loops(lines, [*accumulators, *totals])
+        w.blocks[-1].lines += [f"{n}_all += np.float64({n})" for _, n in self._totals]
+        self._every_total += self._totals
         for t, name, _ in accumulators:
             w.locals[t] = (1, name)
             self.done[t] = number
@@ -316,6 +330,7 @@ class _Rows:
         """Write the lines of the innermost loop of one pass."""
         self.current = number
         self._accumulators: list[tuple[Tensor, str, list[str]]] = []
+        self._totals: list[tuple[Tensor, str]] = []
         for t in self.g.members:
             if t in self._product():
                 self._take_product(t)
@@ -456,6 +471,11 @@ class _Rows:
         """
         term = self._resolver().body(t, dict(enumerate(self._axes(t))))
         value = self.w.ref(term)
+        if not t.shape:
+            name = self.w.fresh("s")
+            self.w.line(f"{name} = {self.w.use('add_fast')}({name}, {value})")
+            self._totals.append((t, name))
+            return
         sums = self.w.partial(t)
         inner = [n for _, n in self.layout.inner]
         linear = zip(self.layout.inner, strides(inner), strict=True)
@@ -468,10 +488,17 @@ class _Rows:
         """Return the lines that set the sums over rows to 0."""
         lines = []
         for t in self.g.members:
-            if self._column(t):
+            if self._column(t) and t.shape:
                 count = self.w.size(product(t.shape))
-                lines += [f"for j in range({count}):", f"    {self.w.partial(t)}[j] = 0.0"]
-        return lines
+                lines += [
+                    f"for j in range({count}):",
+                    f"    {self.w.partial(t)}[j] = 0.0",
+                ]
+        return [*lines, *(f"{name}_all = 0.0" for _, name in self._every_total)]
+
+    def _finish_columns(self) -> list[str]:
+        """Return the lines that give the sums over everything."""
+        return [f"{self.w.partial(t)}[0] = {n}_all" for t, n in self._every_total]
 
     # -- matrix products ---------------------------------------------------------------
 

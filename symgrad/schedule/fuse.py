@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from symgrad.declare import dtypes
 from symgrad.declare.comprehension import Comprehension
-from symgrad.declare.dims import Size
+from symgrad.declare.dims import Size, product
 from symgrad.declare.tensor import Constant, Input, Param, Reshape, Tensor, topological
 from symgrad.schedule.contraction import Gemm, as_gemm
 from symgrad.schedule.terms import (
@@ -28,6 +28,8 @@ from symgrad.schedule.terms import (
     strides,
 )
 
+#: A sum to a scalar over more elements than this may be split over threads.
+LARGE = 32768
 Shape = tuple[Size, ...]
 
 
@@ -64,7 +66,7 @@ class Group:
     def loops(self, t: Tensor) -> Where:
         """Return the indices at which a member's axes run through the kernel's loops."""
         c: Comprehension = t.op  # type: ignore[assignment]
-        if t not in self.columns:
+        if t not in self.columns or not c.rank:
             return loop_index(c.extents)
         assert self.split is not None
         where = loop_index(self.domain)
@@ -167,9 +169,14 @@ class _Fuser:
         group = self._new_group(t, c, loads)
         if last >= 0:
             host = self.groups[last]
-            if group.kind == "rows" and self._joins(host, t, c, loads, last):
+            column = group.kind == "nest" or t in group.columns
+            if column and self._joins_columns(host, t, c, last):
                 return
-            if group.kind == "nest" and self._joins_columns(host, t, c, last):
+            if (
+                group.kind == "rows"
+                and not column
+                and self._joins(host, t, c, loads, last)
+            ):
                 return
         self._start(group)
 
@@ -182,21 +189,27 @@ class _Fuser:
             return Group("scatter", c.extents, 0, [t])
         if c.reduce is None:
             return Group("rows", t.shape, None, [t])
+        if is_total(c, t.dtype):
+            return Group("rows", c.extents, None, [t], columns={t})
         if c.guards and is_running(c):
             return Group("running", c.extents, c.rank, [t])
         if c.guards or not reduces_fast(c, loads):
             return Group("nest", c.extents, c.rank, [t])
         return Group("rows", c.extents, c.rank, [t])
 
-    def _joins_columns(self, g: Group, t: Tensor, c: Comprehension, number: int) -> bool:
+    def _joins_columns(
+        self, g: Group, t: Tensor, c: Comprehension, number: int
+    ) -> bool:
         """Add a sum over the rows of a group to it, if it is one."""
-        split = len(c.reduced) if g.split is None else g.split
+        split = len(c.reduced) if g.split is None and c.rank else g.split
         if g.kind not in ("rows", "gemm") or c.reduce != "sum" or c.guards:
             return False
         if not dtypes.is_float(t.dtype) or (g.gemm is not None and g.split is None):
             return False
         rows, inner = c.extents[c.rank :], c.extents[: c.rank]
-        if rows != g.domain[:split] or inner != g.domain[split:] or not inner:
+        if not inner and rows != g.domain:
+            return False
+        if inner and (rows != g.domain[:split] or inner != g.domain[split:]):
             return False
         trial = replace(g, split=split, columns={*g.columns, t})
         if not _fits_columns(t, trial, self.home, number, self.forced):
@@ -333,6 +346,14 @@ def _aligned(load: Load, t: Tensor, g: Group, split: int | None, rank: int) -> b
     )
     actual = tuple((a, s) for a, s in load.linear if g.domain[a] != 1)
     return actual == expected
+
+
+def is_total(c: Comprehension, dtype: str) -> bool:
+    """Return True for a sum of everything that may be worth several threads."""
+    if c.rank or c.reduce != "sum" or c.guards or not dtypes.is_float(dtype):
+        return False
+    count = product(c.extents)
+    return not isinstance(count, int) or count > LARGE
 
 
 def reduces_fast(c: Comprehension, loads: Sequence[Load]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from symgrad.declare.comprehension import Comprehension, print_statement
 from symgrad.declare.dims import product
 from symgrad.declare.tensor import Tensor
 from symgrad.emit.nests import emit_nest
@@ -18,11 +17,10 @@ def emit(plan: Plan) -> list[tuple[int, KernelText]]:
     """
     kernels = []
     for n, g in enumerate(plan.groups):
-        heading = formula_lines(g.members)
         if g.kind in ("rows", "gemm"):
-            text = emit_rows(g, set(plan.stored), set(plan.forced), heading)
+            text = emit_rows(g, set(plan.stored), set(plan.forced))
         else:
-            text = emit_nest(g, set(plan.forced), heading)
+            text = emit_nest(g, set(plan.forced))
         kernels.append((n, text))
         kernels += [(n, emit_total(t)) for t in g.members if t in g.columns]
     return kernels
@@ -42,19 +40,6 @@ def emit_total(t: Tensor) -> KernelText:
         f"        total += {sums}[part*{count} + j]",
         f"    {target}[j] = {total}",
     ]
-    text = w.module(["y[j] = sum[part](p[part, j])"], body)
+    text = w.module([], body, ["y[j] = sum[part](p[part, j])"])
     rows = product(t.shape)
     return KernelText(text, tuple(w.slots), rows, 4, rows, 512)
-
-
-def formula_lines(members: list[Tensor]) -> list[str]:
-    """Return the statements of a kernel's nodes with local names (a, b, …; t1, …)."""
-    names: dict[Tensor, str] = {}
-    lines = []
-    for t in members:
-        assert isinstance(t.op, Comprehension)
-        for a in t.args:
-            names.setdefault(a, f"x{len(names)}")
-        names[t] = f"x{len(names)}"
-        lines.append(print_statement(t.op, [names[a] for a in t.args], names[t]))
-    return lines

@@ -32,16 +32,16 @@ def panel_loop(
     if lines or one_panel:
         body += _at_most(w, "count", str(PANEL))
     body += _batch_indices(w, g)
-    a, lda = _panel(w, g.left, "first")
-    b, ldb = _panel(w, g.right, None)
-    c, ldc = (
-        (target, w.size(g.n)) if one_panel else _panel(w, g.result, "first", target)
-    )
+    a, lda = _panel(w, g.left, "left", "first")
+    b, ldb = _panel(w, g.right, "right", None)
+    c, ldc = target, w.size(g.n)
+    if not one_panel:
+        c, ldc = _panel(w, g.result, "result", "first", target)
     one, zero = literal(1, g.node.dtype), literal(0, g.node.dtype)
     gemm = w.use(f"gemm_{kind}")
     body += [
         f"{gemm}({w.blas('gemm', g.node.dtype)}, {g.left.transposed}, "
-        f"{g.right.transposed}, count, {w.size(g.n)}, {w.size(g.k)}, {one},",
+        f"{g.right.transposed}, count, {w.size(g.n)}, {w.size(g.k, 'k')}, {one},",
         f"         {a}, {lda}, {b}, {ldb}, {zero}, {c}, {ldc})",
     ]
     if lines:
@@ -69,18 +69,19 @@ def _batch_indices(w: Writer, g: Gemm) -> list[str]:
 
 
 def _panel(
-    w: Writer, x: Matrix, first: str | None, memory: str | None = None
+    w: Writer, x: Matrix, role: str, first: str | None, memory: str | None = None
 ) -> tuple[str, str]:
     """Return a factor's memory at the panel, and its leading dimension."""
     parts = [] if x.constant == 0 else [w.size(x.constant)]
     names = ["batch"] if len(x.batch) == 1 else [f"g{n}" for n in range(len(x.batch))]
-    parts += [w.step(n, s) for n, s in zip(names, x.batch, strict=True) if s != 0]
+    for n, s in zip(names, x.batch, strict=True):
+        if s != 0:
+            parts.append(w.step(n, s, f"{role} {n}"))
     if first is not None:
-        parts.append(w.step(first, x.row))
+        parts.append(w.step(first, x.row, role))
     name = w.tensor(x.tensor) if memory is None else memory
     place = f"{w.use('at')}({name}, {' + '.join(parts)})" if parts else name
-    lead = x.column if x.transposed else x.row
-    return place, w.size(lead)
+    return place, w.size(x.column if x.transposed else x.row, role)
 
 
 def rows_of(g: Gemm) -> Size:

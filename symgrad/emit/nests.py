@@ -14,15 +14,15 @@ from symgrad.schedule.fuse import Group
 from symgrad.schedule.terms import Load, Resolver, Term, convert, is_virtual, strides
 
 
-def emit_nest(group: Group, forced: set[Tensor], heading: list[str]) -> KernelText:
+def emit_nest(group: Group, forced: set[Tensor]) -> KernelText:
     """Return the kernel of a ``nest``, ``running`` or ``scatter`` group."""
     nest = _Nest(group, forced)
     match group.kind:
         case "running":
-            return nest.running(heading)
+            return nest.running()
         case "scatter":
-            return nest.scatter(heading)
-    return nest.columns(heading)
+            return nest.scatter()
+    return nest.columns()
 
 
 class _Nest:
@@ -69,21 +69,20 @@ class _Nest:
 
     def _done(
         self,
-        heading: list[str],
         body: list[str],
         rows: Size,
         per_row: Size,
         grain: int = 1,
         serial: bool = False,
     ) -> KernelText:
-        text = self.w.module(heading, body)
+        text = self.w.module([self.t], body)
         cost = per_row * (self.w.operations + 2)
         flops = rows * per_row * max(self.w.operations, 1)
         return KernelText(text, tuple(self.w.slots), rows, cost, flops, grain, serial)
 
     # -- reductions with the innermost loop along the result ---------------------------
 
-    def columns(self, heading: list[str]) -> KernelText:
+    def columns(self) -> KernelText:
         """Add up row by row of terms into a row of results."""
         w, c = self.w, self.c
         rank = c.rank
@@ -129,11 +128,9 @@ class _Nest:
         reduced = product(self.extents[a] for a in c.reduced)
         if one_row:
             rows: Size = self.extents[0] if wide else 1
-            return self._done(heading, body, rows, reduced, 16)
+            return self._done(body, rows, reduced, 16)
         width = self.extents[rank - 1]
-        return self._done(
-            heading, body, product(self.extents[: rank - 1]), reduced * width
-        )
+        return self._done(body, product(self.extents[: rank - 1]), reduced * width)
 
     def _is_long(self) -> bool:
         total = product(self.extents[a] for a in self.c.reduced)
@@ -175,7 +172,7 @@ class _Nest:
 
     # -- running sums and products -------------------------------------------------------
 
-    def running(self, heading: list[str]) -> KernelText:
+    def running(self) -> KernelText:
         """Add the terms one by one, giving every intermediate result."""
         w, c = self.w, self.c
         guard = c.guards[0]
@@ -226,11 +223,11 @@ class _Nest:
         assert row is not None
         body = ["for r in range(lo, hi):", *indent(lines)]
         extent = self.extents[along_axis] + self.extents[k]
-        return self._done(heading, body, product(self.extents[a] for a in rows), extent)
+        return self._done(body, product(self.extents[a] for a in rows), extent)
 
     # -- scatters ------------------------------------------------------------------------
 
-    def scatter(self, heading: list[str]) -> KernelText:
+    def scatter(self) -> KernelText:
         """Add every term at the place that its target index names."""
         w, t = self.w, self.t
         target = w.tensor(t, write=True)
@@ -251,7 +248,7 @@ class _Nest:
             nest = [f"for i{a} in range({w.size(self.extents[a])}):", *indent(nest)]
         total = w.size(product(t.shape))
         body = [f"for i in range({total}):", f"    {target}[i] = {zero}", *nest]
-        return self._done(heading, body, 1, product(self.extents), serial=True)
+        return self._done(body, 1, product(self.extents), serial=True)
 
 
 class _Bare:

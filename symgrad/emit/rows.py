@@ -52,11 +52,9 @@ class Layout:
     flat: bool
 
 
-def emit_rows(
-    group: Group, stored: set[Tensor], forced: set[Tensor], heading: list[str]
-) -> KernelText:
+def emit_rows(group: Group, stored: set[Tensor], forced: set[Tensor]) -> KernelText:
     """Return the kernel of a ``rows`` or ``gemm`` group."""
-    return _Rows(group, stored, forced).kernel(heading)
+    return _Rows(group, stored, forced).kernel()
 
 
 class _Rows:
@@ -190,11 +188,11 @@ class _Rows:
 
     # -- the kernel ------------------------------------------------------------------
 
-    def kernel(self, heading: list[str]) -> KernelText:
+    def kernel(self) -> KernelText:
         layout = self._layout()
         self.layout = layout
         body = self._flat(layout) if layout.flat else self._rowwise(layout)
-        text = self.w.module(heading, body)
+        text = self.w.module([t for t in self.g.members if t in self.stored], body)
         elements = product(n for _, n in layout.inner)
         per_point = max(self.w.operations, 1) + 2
         rows = product(n for _, n in layout.rows)

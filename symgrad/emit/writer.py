@@ -7,6 +7,7 @@ depend on the row only are computed once a row, not once an element.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from symgrad.declare.dims import Size, product
@@ -14,6 +15,7 @@ from symgrad.declare.dtypes import short
 from symgrad.declare.scalar import FUNCTIONS
 from symgrad.declare.tensor import Tensor
 from symgrad.emit.scalars import NATIVE, cost, expression, literal
+from symgrad.notation.group import describe_group
 from symgrad.schedule.terms import (
     Apply,
     AxisValue,
@@ -119,8 +121,14 @@ class Writer:
         slot = Slot("blas", None, 0, routine, short(dtype))
         return self._slot(slot, ("blas", routine, dtype), "blas")
 
-    def size(self, size: Size) -> str:
-        """Return a size as text: a literal or an operand."""
+    def size(self, size: Size, role: str = "") -> str:
+        """Return a size as text: a literal or an operand.
+
+        A size with a role is an operand of its own even where it equals another one,
+        so that kernels for equal and for unequal sizes have the same text.
+        """
+        if role:
+            return self._slot(Slot("size", None, size), ("size", role), "n")
         if isinstance(size, int) and abs(size) <= LARGEST_LITERAL:
             return str(size)
         return self._slot(Slot("size", None, size), ("size", size), "n")
@@ -254,9 +262,9 @@ class Writer:
             parts.append(self.step(self._inside(term, inline), step))
         return " + ".join(parts) if parts else "0"
 
-    def step(self, index: str, stride: Size) -> str:
+    def step(self, index: str, stride: Size, role: str = "") -> str:
         """Return ``index*stride`` as text."""
-        return index if stride == 1 else f"{index}*{self.size(stride)}"
+        return index if stride == 1 else f"{index}*{self.size(stride, role)}"
 
     def _base(self, linear: tuple[tuple[int, Size], ...], constant: Size) -> str:
         """Return the part of an offset that the outer loops fix, as a name."""
@@ -279,8 +287,22 @@ class Writer:
 
     # -- the whole text ----------------------------------------------------------------
 
-    def module(self, heading: list[str], body: list[str]) -> str:
-        """Return the text of the kernel's module."""
+    def module(
+        self,
+        results: Sequence[Tensor],
+        body: list[str],
+        heading: list[str] | None = None,
+    ) -> str:
+        """Return the text of the kernel's module, headed by the formula of its results.
+
+        The formula calls operands by the names that they have in the text.
+        """
+        names = {
+            slot.tensor: name
+            for slot, name in zip(self.slots, self._slot_names.values(), strict=True)
+            if slot.tensor is not None and slot.kind in ("read", "write", "partial")
+        }
+        heading = heading or describe_group([t for t in results if t in names], names)
         intrinsics = sorted(n for n in self.imports if n not in _LIBM)
         libm = sorted(n for n in self.imports if n in _LIBM)
         lines = ['"""', *heading, '"""', "", "import numpy as np", ""]

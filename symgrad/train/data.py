@@ -11,7 +11,7 @@ from symgrad.declare.tensor import Input, Tensor, print_shape, topological
 from symgrad.errors import DTypeError, GraphError, ShapeError
 from symgrad.train.initialize import check_names, name_of
 
-Batch = dict[str, np.ndarray]
+Batch = tuple[np.ndarray, ...]
 
 
 def inputs_of(outputs: Iterable[Tensor]) -> list[Tensor]:
@@ -51,7 +51,7 @@ class Dataset:
     >>> import symgrad as sg
     >>> x = sg.input("x", ("n", 2))
     >>> data = Dataset("data", {"x": np.ones((5, 2))}, [x])
-    >>> [batch["x"].shape for batch in data.batches(3)]
+    >>> [x.shape for (x,) in data.batches(3)]
     [(3, 2), (2, 2)]
     """
 
@@ -97,22 +97,26 @@ class Dataset:
     def batches(
         self, size: int, order: np.ndarray | None = None, start: int = 0
     ) -> Iterator[Batch]:
-        """Return batches of ``size`` samples; the last may be smaller.
+        """Return batches of ``size`` samples, in the order of the inputs.
+
+        The last batch may be smaller.
 
         Args:
             size: the number of samples in a batch.
             order: the samples' numbers in the order in which to take them.
             start: how many samples to leave out first.
         """
+        feeds = [(t, self.arrays[name_of(t)], t.shape == ()) for t in self.inputs]
         for low in range(start, len(self), size):
-            high = min(low + size, len(self))
-            yield {name_of(t): self._part(t, low, high, order) for t in self.inputs}
-
-    def _part(self, t: Tensor, low: int, high: int, order: np.ndarray | None) -> Any:
-        array = self.arrays[name_of(t)]
-        if t.shape != ():
-            array = array[low:high] if order is None else array.take(order[low:high], 0)
-        return as_input(self.what, t, array)
+            if order is None:
+                parts = [a if whole else a[low : low + size] for _, a, whole in feeds]
+            else:
+                rows = order[low : low + size]
+                parts = [a if whole else a.take(rows, 0) for _, a, whole in feeds]
+            yield tuple(
+                part if part.dtype == t.dtype else as_input(self.what, t, part)
+                for part, (t, _, _) in zip(parts, feeds, strict=True)
+            )
 
 
 def as_input(what: str, t: Tensor, value: Any) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -99,13 +99,14 @@ class Trainer:
         """
         check_keys("step", arrays, self._inputs.values())
         self._unfinished = None  # an epoch that was interrupted is not gone on with
-        return self._advance(arrays)
+        return self._advance(
+            as_input("step", t, arrays[n]) for n, t in self._inputs.items()
+        )
 
-    def _advance(self, batch: dict[str, Any]) -> float:
+    def _advance(self, batch: Iterable[np.ndarray]) -> float:
         """Make a step: the whole of it or, as it has its own counter, visibly none."""
         self._rate[...] = self.optimizer.rate(int(self._step))
-        ordered = (as_input("step", t, batch[n]) for n, t in self._inputs.items())
-        return float(self.program(*ordered))
+        return float(self.program(*batch))
 
     # -- epochs ------------------------------------------------------------------------
 
@@ -182,7 +183,8 @@ class Trainer:
         start = (self.steps - now["begun"]) * batch_size
         left = len(data) - start
         for batch in data.batches(batch_size, order, start):
-            loss, count = self._advance(batch), min(batch_size, left)
+            loss = self._advance(batch[: len(self._inputs)])
+            count = min(batch_size, left)
             left -= count
             now["loss"] += loss * count
             now["weight"] += count
@@ -250,10 +252,12 @@ class Trainer:
         wanted = ({} if loss is None else {"loss": loss}) | dict(metrics)
         inputs, program = self._program_for(list(wanted.values()))
         totals, left = np.zeros(len(wanted)), len(data)
+        place = {name_of(t): n for n, t in enumerate(data.inputs)}
+        places = [place[name_of(t)] for t in inputs]
         for batch in data.batches(size):
             count = min(size, left)
             left -= count
-            values = program(*(batch[name_of(t)] for t in inputs))
+            values = program(*(batch[n] for n in places))
             totals += [count * float(np.mean(v)) for v in values]
         return dict(zip(wanted, (totals / len(data)).tolist(), strict=True))
 

@@ -18,9 +18,9 @@ def emit(plan: Plan) -> list[tuple[int, KernelText]]:
     kernels = []
     for n, g in enumerate(plan.groups):
         if g.kind in ("rows", "gemm"):
-            text = emit_rows(g, set(plan.stored), set(plan.forced))
+            text = emit_rows(g, set(plan.stored), plan.reading)
         else:
-            text = emit_nest(g, set(plan.forced))
+            text = emit_nest(g, plan.reading)
         kernels.append((n, text))
         kernels += [(n, emit_total(t)) for t in g.members if t in g.columns]
     return kernels

@@ -10,13 +10,13 @@ from symgrad.declare.tensor import Tensor
 from symgrad.emit.rows import BLOCK, reduction_step
 from symgrad.emit.scalars import literal
 from symgrad.emit.writer import KernelText, Writer, indent
-from symgrad.schedule.fuse import Group
-from symgrad.schedule.terms import Load, Resolver, Term, convert, is_virtual, strides
+from symgrad.schedule.fuse import Group, Reading
+from symgrad.schedule.terms import Load, Resolver, Term, convert, strides
 
 
-def emit_nest(group: Group, forced: set[Tensor]) -> KernelText:
+def emit_nest(group: Group, reading: Reading) -> KernelText:
     """Return the kernel of a ``nest``, ``running`` or ``scatter`` group."""
-    nest = _Nest(group, forced)
+    nest = _Nest(group, reading)
     match group.kind:
         case "running":
             return nest.running()
@@ -26,17 +26,15 @@ def emit_nest(group: Group, forced: set[Tensor]) -> KernelText:
 
 
 class _Nest:
-    def __init__(self, group: Group, forced: set[Tensor]) -> None:
+    def __init__(self, group: Group, reading: Reading) -> None:
         (self.t,) = group.members
         self.c: Comprehension = self.t.op  # type: ignore[assignment]
-        self.forced = forced
+        self.reading = reading
         self.w = Writer()
         self.extents = self.c.extents
 
     def _term(self, t: Tensor | None = None) -> Term:
-        resolver = Resolver(
-            lambda n: is_virtual(n) and n not in self.forced, lambda n, w: None
-        )
+        resolver = Resolver(lambda n: self.reading.looks_through(n), lambda n, w: None)
         axes = {a: along(a) for a in range(len(self.extents))}
         term = resolver.body(t or self.t, axes)
         return (
@@ -235,9 +233,7 @@ class _Nest:
         for a in range(len(self.extents)):
             self._axis(a, f"i{a}", 1)
         axes = {a: along(a) for a in range(len(self.extents))}
-        resolver = Resolver(
-            lambda n: is_virtual(n) and n not in self.forced, lambda n, w: None
-        )
+        resolver = Resolver(lambda n: self.reading.looks_through(n), lambda n, w: None)
         value = w.ref(self._term())
         place = resolver.target(t, axes)
         offset = w.offset(place)

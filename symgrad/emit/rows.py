@@ -18,7 +18,7 @@ from symgrad.declare.tensor import Tensor
 from symgrad.emit.matmul import PANEL, panel_loop, rows_of
 from symgrad.emit.scalars import literal
 from symgrad.emit.writer import KernelText, Writer, indent
-from symgrad.schedule.fuse import Group, accesses, is_row_reduction
+from symgrad.schedule.fuse import Group, Reading, is_row_reduction
 from symgrad.schedule.terms import (
     Apply,
     AxisValue,
@@ -29,7 +29,6 @@ from symgrad.schedule.terms import (
     Term,
     Where,
     convert,
-    is_virtual,
     loop_index,
     strides,
 )
@@ -52,14 +51,14 @@ class Layout:
     flat: bool
 
 
-def emit_rows(group: Group, stored: set[Tensor], forced: set[Tensor]) -> KernelText:
+def emit_rows(group: Group, stored: set[Tensor], reading: Reading) -> KernelText:
     """Return the kernel of a ``rows`` or ``gemm`` group."""
-    return _Rows(group, stored, forced).kernel()
+    return _Rows(group, stored, reading).kernel()
 
 
 class _Rows:
-    def __init__(self, group: Group, stored: set[Tensor], forced: set[Tensor]) -> None:
-        self.g, self.stored, self.forced = group, stored, forced
+    def __init__(self, group: Group, stored: set[Tensor], reading: Reading) -> None:
+        self.g, self.stored, self.reading = group, stored, reading
         self.w = Writer()
         self.members = set(group.members)
         self.done: dict[Tensor, int] = {}
@@ -92,7 +91,7 @@ class _Rows:
                 found[t] = 0
                 continue
             ready = 0
-            for load in accesses(t, self._axes(t), self.forced):
+            for load in self.reading.loads(t, self._axes(t)):
                 source = load.tensor
                 if source in found:
                     later = self._reduces(source)
@@ -111,7 +110,7 @@ class _Rows:
     def _virtual(self, t: Tensor) -> bool:
         if t in self.members:
             return True  # a member is recomputed where it is not at hand
-        return is_virtual(t) and t not in self.forced
+        return self.reading.looks_through(t)
 
     def _local(self, t: Tensor, where: Where) -> Term | None:
         if t not in self.members or t not in self.done:
@@ -162,7 +161,7 @@ class _Rows:
             if t in self._product():
                 continue
             resolver = Resolver(
-                lambda n: is_virtual(n) and n not in self.forced, lambda n, w: None
+                lambda n: self.reading.looks_through(n), lambda n, w: None
             )
             _scan(resolver.body(t, dict(enumerate(self._axes(t)))), loads, used)
         extents = self.g.domain
@@ -355,9 +354,7 @@ class _Rows:
     def _needed_later(self, t: Tensor) -> bool:
         return any(
             self.passes[u] > self.passes[t]
-            and any(
-                load.tensor is t for load in accesses(u, self._axes(u), self.forced)
-            )
+            and any(load.tensor is t for load in self.reading.loads(u, self._axes(u)))
             for u in self.g.members
             if u not in self._product() and u is not t
         )

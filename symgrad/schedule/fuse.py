@@ -8,7 +8,7 @@ the same indices; else it starts a group of its own.  So no cycle can arise.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from symgrad.declare import dtypes
@@ -105,12 +105,37 @@ def is_row_reduction(t: Tensor) -> bool:
     )
 
 
-def accesses(t: Tensor, where: Where, forced: set[Tensor]) -> list[Load]:
-    """Return every element of other nodes that one point of ``t`` reads."""
-    resolver = Resolver(lambda n: is_virtual(n) and n not in forced, lambda n, w: None)
-    found: list[Load] = []
-    _collect(resolver.body(t, dict(enumerate(where))), found)
-    return found
+class Reading:
+    """What nodes read from memory: virtual nodes are looked through, unless forced.
+
+    ``node in reading`` tells whether a virtual node is forced to have memory.
+    """
+
+    def __init__(self) -> None:
+        self.forced: set[Tensor] = set()
+        self._memo: dict[tuple[Tensor, Where], list[Load]] = {}
+
+    def __contains__(self, t: Tensor) -> bool:
+        return t in self.forced
+
+    def force(self, nodes: Iterable[Tensor]) -> None:
+        """Give memory to nodes that would be virtual."""
+        self.forced.update(nodes)
+        self._memo.clear()
+
+    def loads(self, t: Tensor, where: Where) -> list[Load]:
+        """Return every element of other nodes that one point of ``t`` reads."""
+        key = (t, where)
+        if key not in self._memo:
+            found: list[Load] = []
+            resolver = Resolver(self.looks_through, lambda n, w: None)
+            _collect(resolver.body(t, dict(enumerate(where))), found)
+            self._memo[key] = found
+        return self._memo[key]
+
+    def looks_through(self, t: Tensor) -> bool:
+        """Return True for a node that is computed where it is used."""
+        return is_virtual(t) and t not in self.forced
 
 
 def _collect(term: Term, found: list[Load]) -> None:
@@ -126,34 +151,33 @@ def _collect(term: Term, found: list[Load]) -> None:
             stack += [here.condition, here.value]
 
 
-def fuse(outputs: Sequence[Tensor]) -> tuple[list[Group], set[Tensor]]:
+def fuse(outputs: Sequence[Tensor]) -> tuple[list[Group], Reading]:
     """Return the groups in running order, and the virtual nodes that need memory.
 
     Outputs and operands of reshapes and matrix products need memory even where they
     would be virtual.
     """
     order = topological(outputs)
-    forced = {base(t) for t in outputs}
-    for t in order:
-        if isinstance(t.op, Reshape):
-            forced.add(base(t))
+    reading = Reading()
+    reading.force(base(t) for t in outputs)
+    reading.force(base(t) for t in order if isinstance(t.op, Reshape))
     gemms = {}
     for t in order:
-        found = as_gemm(t, forced)
+        found = as_gemm(t, reading.forced)
         if found is not None:
             gemms[t] = found
-            forced.update(found.copied)
-    fuser = _Fuser(forced, gemms)
+            reading.force(found.copied)
+    fuser = _Fuser(reading, gemms)
     for t in order:
-        if not (is_leaf(t) or isinstance(t.op, Reshape)):
-            if not is_virtual(t) or t in forced:
-                fuser.place(t)
-    return sink(fuser.groups, forced), forced
+        leaf = is_leaf(t) or isinstance(t.op, Reshape)
+        if not leaf and (not is_virtual(t) or t in reading):
+            fuser.place(t)
+    return sink(fuser.groups, reading), reading
 
 
 class _Fuser:
-    def __init__(self, forced: set[Tensor], gemms: dict[Tensor, Gemm]) -> None:
-        self.forced, self.gemms = forced, gemms
+    def __init__(self, reading: Reading, gemms: dict[Tensor, Gemm]) -> None:
+        self.reading, self.gemms = reading, gemms
         self.groups: list[Group] = []
         self.home: dict[Tensor, int] = {}
 
@@ -164,7 +188,7 @@ class _Fuser:
             self._start(Group("gemm", t.shape, gemm.split, [t], gemm))
             return
         where = loop_index(c.extents)
-        loads = accesses(t, where, self.forced)
+        loads = self.reading.loads(t, where)
         last = max((self.home.get(x.tensor, -1) for x in loads), default=-1)
         group = self._new_group(t, c, loads)
         if last >= 0:
@@ -212,7 +236,7 @@ class _Fuser:
         if inner and (rows != g.domain[:split] or inner != g.domain[split:]):
             return False
         trial = replace(g, split=split, columns={*g.columns, t})
-        if not _fits_columns(t, trial, self.home, number, self.forced):
+        if not _fits_columns(t, trial, self.home, number, self.reading):
             return False
         g.split, g.columns = split, trial.columns
         g.members.append(t)
@@ -243,23 +267,23 @@ class _Fuser:
 
 
 def _fits_columns(
-    t: Tensor, g: Group, home: dict[Tensor, int], number: int, forced: set[Tensor]
+    t: Tensor, g: Group, home: dict[Tensor, int], number: int, reading: Reading
 ) -> bool:
     """Return True if a sum over rows reads the group's values where they are."""
     return all(
         _aligned(load, load.tensor, g, g.split, len(g.domain))
-        for load in accesses(t, g.loops(t), forced)
+        for load in reading.loads(t, g.loops(t))
         if home.get(load.tensor) == number
     )
 
 
-def sink(groups: list[Group], forced: set[Tensor]) -> list[Group]:
+def sink(groups: list[Group], reading: Reading) -> list[Group]:
     """Merge a group into the first group that uses its results, where the loops fit.
 
     All its users run no earlier than that group, so it can run as late; what it
     computed for that group alone then needs no memory.
     """
-    users = _users(groups, forced)
+    users = _users(groups, reading)
     result: list[Group | None] = list(groups)
     home = {t: n for n, g in enumerate(groups) for t in g.members}
     for n in range(len(groups) - 1, -1, -1):
@@ -276,7 +300,7 @@ def sink(groups: list[Group], forced: set[Tensor]) -> list[Group]:
             continue
         later = result[first]
         assert later is not None
-        merged = _merged(groups[n], later, forced)
+        merged = _merged(groups[n], later, reading)
         if merged is None:
             continue
         result[first], result[n] = merged, None
@@ -285,29 +309,29 @@ def sink(groups: list[Group], forced: set[Tensor]) -> list[Group]:
     return [g for g in result if g is not None]
 
 
-def _users(groups: list[Group], forced: set[Tensor]) -> dict[Tensor, list[Tensor]]:
+def _users(groups: list[Group], reading: Reading) -> dict[Tensor, list[Tensor]]:
     """Return which nodes read each node."""
     users: dict[Tensor, list[Tensor]] = {}
     for g in groups:
         for t in g.members:
-            for source in reads_of(g, t, forced):
+            for source in reads_of(g, t, reading):
                 users.setdefault(source, []).append(t)
     return users
 
 
-def reads_of(g: Group, t: Tensor, forced: set[Tensor]) -> list[Tensor]:
+def reads_of(g: Group, t: Tensor, reading: Reading) -> list[Tensor]:
     """Return the tensors in memory that a member of a group reads."""
     if g.gemm is not None and t is g.gemm.node:
         return [base(g.gemm.left.tensor), base(g.gemm.right.tensor)]
     c: Comprehension = t.op  # type: ignore[assignment]
-    found = {x.tensor: None for x in accesses(t, loop_index(c.extents), forced)}
+    found = {x.tensor: None for x in reading.loads(t, loop_index(c.extents))}
     for index in c.target or ():
         for k in index.values():
             found[base(t.args[c.reads[k].operand])] = None
     return list(found)
 
 
-def _merged(a: Group, b: Group, forced: set[Tensor]) -> Group | None:
+def _merged(a: Group, b: Group, reading: Reading) -> Group | None:
     """Return one group that does the work of both, or None where it cannot."""
     if a.kind != "rows" or b.kind not in ("rows", "gemm") or a.domain != b.domain:
         return None
@@ -319,12 +343,12 @@ def _merged(a: Group, b: Group, forced: set[Tensor]) -> Group | None:
     inside = set(a.members)
     for t in b.members:
         if b.gemm is not None and t is b.gemm.node:
-            if any(s in inside for s in reads_of(b, t, forced)):
+            if any(s in inside for s in reads_of(b, t, reading)):
                 return None
             continue
         c: Comprehension = t.op  # type: ignore[assignment]
         rank = len(b.domain) if t.shape == b.domain or c.reduce else 0
-        for load in accesses(t, both.loops(t), forced):
+        for load in reading.loads(t, both.loops(t)):
             if load.tensor in inside and not _aligned(
                 load, load.tensor, both, split, rank
             ):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from symgrad.declare.tensor import Reshape, Tensor, topological
-from symgrad.schedule.fuse import Group, accesses, base, fuse, is_leaf, reads_of
+from symgrad.schedule.fuse import Group, Reading, base, fuse, is_leaf, reads_of
 from symgrad.schedule.terms import loop_index, strides
 
 
@@ -19,7 +19,7 @@ class Plan:
         reads: for each group, the tensors in memory that it reads from elsewhere.
         writes: for each group, its members that need memory.
         stored: all tensors that need memory.
-        forced: virtual nodes that need memory.
+        reading: how nodes read memory: which virtual nodes have some.
         in_place: parameter of each new value that may be written over the old one.
         copies: (new value, parameter) pairs to be copied at the end.
     """
@@ -28,7 +28,7 @@ class Plan:
     reads: tuple[tuple[Tensor, ...], ...]
     writes: tuple[tuple[Tensor, ...], ...]
     stored: frozenset[Tensor]
-    forced: frozenset[Tensor]
+    reading: Reading
     in_place: Mapping[Tensor, Tensor]
     copies: tuple[tuple[Tensor, Tensor], ...]
 
@@ -55,9 +55,9 @@ def schedule(
     """
     updates = updates or {}
     targets = [*outputs, *updates.values()]
-    groups, forced = fuse(targets)
-    groups = _updates_last(groups, forced, {base(t) for t in updates.values()})
-    reads = [_reads(g, forced) for g in groups]
+    groups, reading = fuse(targets)
+    groups = _updates_last(groups, reading, {base(t) for t in updates.values()})
+    reads = [_reads(g, reading) for g in groups]
     stored = {base(t) for t in targets if not is_leaf(base(t))}
     for g, found in zip(groups, reads, strict=True):
         members = set(g.members)
@@ -67,7 +67,7 @@ def schedule(
             stored.add(base(t))
     if store_all:
         stored |= {t for g in groups for t in g.members}
-    in_place, copies = _place_updates(groups, reads, updates, outputs)
+    in_place, copies = _place_updates(groups, reads, updates, outputs, reading)
     writes = tuple(tuple(t for t in g.members if t in stored) for g in groups)
     outside = tuple(
         tuple(t for t in found if t not in set(g.members))
@@ -78,26 +78,26 @@ def schedule(
         outside,
         writes,
         frozenset(stored),
-        frozenset(forced),
+        reading,
         in_place,
         tuple(copies),
     )
 
 
-def _reads(g: Group, forced: set[Tensor]) -> list[Tensor]:
+def _reads(g: Group, reading: Reading) -> list[Tensor]:
     found: dict[Tensor, None] = {}
     for t in g.members:
-        found.update(dict.fromkeys(reads_of(g, t, forced)))
+        found.update(dict.fromkeys(reads_of(g, t, reading)))
     return list(found)
 
 
 def _updates_last(
-    groups: list[Group], forced: set[Tensor], new: set[Tensor]
+    groups: list[Group], reading: Reading, new: set[Tensor]
 ) -> list[Group]:
     """Move kernels that only make new parameter values behind all others."""
     used: set[Tensor] = set()
     for g in groups:
-        used |= {t for t in _reads(g, forced) if t not in set(g.members)}
+        used |= {t for t in _reads(g, reading) if t not in set(g.members)}
     late = [
         g
         for g in groups
@@ -112,6 +112,7 @@ def _place_updates(
     reads: Sequence[Sequence[Tensor]],
     updates: Mapping[Tensor, Tensor],
     outputs: Sequence[Tensor],
+    reading: Reading,
 ) -> tuple[dict[Tensor, Tensor], list[tuple[Tensor, Tensor]]]:
     """Return which new values may overwrite their parameter, and which are copied."""
     in_place: dict[Tensor, Tensor] = {}
@@ -124,7 +125,7 @@ def _place_updates(
         last = max(users, default=-1)
         free = place is not None and value not in taken and place >= last
         if free and place == last:
-            free = _reads_in_place(groups[last], value, parameter)
+            free = _reads_in_place(groups[last], value, parameter, reading)
         if free:
             in_place[value] = parameter
             taken.add(value)
@@ -133,7 +134,9 @@ def _place_updates(
     return in_place, copies
 
 
-def _reads_in_place(g: Group, value: Tensor, parameter: Tensor) -> bool:
+def _reads_in_place(
+    g: Group, value: Tensor, parameter: Tensor, reading: Reading
+) -> bool:
     """Return True if a kernel reads the parameter only where it writes the new value."""
     if g.kind not in ("rows", "gemm") or value.shape != parameter.shape:
         return False
@@ -152,7 +155,7 @@ def _reads_in_place(g: Group, value: Tensor, parameter: Tensor) -> bool:
         if g.gemm is not None and t is g.gemm.node:
             continue
         where = loop_index(t.op.extents)  # type: ignore[union-attr]
-        for x in accesses(t, where, set()):
+        for x in reading.loads(t, where):
             if x.tensor is parameter:
                 live = tuple((a, s) for a, s in x.linear if value.shape[a] != 1)
                 if x.extra or x.constant != 0 or live != expected:

@@ -1,1 +1,6 @@
 """Formulas of graphs: matrix notation, LaTeX, listings, headings of kernels."""
+
+from symgrad.notation.formula import formula, latex, parameter_gradients
+from symgrad.notation.group import describe_group
+
+__all__ = ["describe_group", "formula", "latex", "parameter_gradients"]

@@ -1,0 +1,393 @@
+"""Constructors of terms that keep the normal form, and substitution.
+
+They use identities of mathematics without regard to rounding (terms are never
+computed, only shown): like terms are collected, what does not depend on a bound axis
+leaves the sum, ``[k = e]`` is eliminated by substitution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+
+from symgrad.declare.dims import Size
+from symgrad.notation.terms import (
+    MINUS,
+    ONE,
+    ZERO,
+    Term,
+    addends,
+    axis,
+    bound_axes,
+    coefficient,
+    factors,
+    fresh,
+    make,
+    num,
+    power_parts,
+    size_term,
+)
+
+# -- sums and products -----------------------------------------------------------------
+
+
+def add(*terms: Term) -> Term:
+    """Return a sum: flat, like terms collected, common scalar factors in front."""
+    from symgrad.notation.composites import recognise_sum
+
+    total: dict[Term, Fraction] = {}
+    for term in terms:
+        for part in _spread(term):
+            c, rest = coefficient(part)
+            total[rest] = total.get(rest, Fraction(0)) + c
+    parts = [(c, rest) for rest, c in total.items() if c]
+    if not parts:
+        return ZERO
+    if len(parts) == 1:
+        return mul(num(parts[0][0]), parts[0][1])
+    parts = recognise_sum(parts)
+    if len(parts) == 1:
+        return mul(num(parts[0][0]), parts[0][1])
+    return _with_content(parts)
+
+
+def _spread(term: Term) -> list[Term]:
+    """Return the addends of a sum, also of one with a coefficient in front."""
+    if term.kind == "add":
+        return list(term.args)
+    if term.kind == "mul" and len(term.args) == 2 and term.args[1].kind == "add":
+        if term.args[0].kind == "num":
+            return [mul(term.args[0], part) for part in term.args[1].args]
+    return [term]
+
+
+def _with_content(parts: list[tuple[Fraction, Term]]) -> Term:
+    """Return the sum with what is common to all its terms as a factor.
+
+    Numbers, sizes and denominators are taken out; other factors stay, because
+    ``x² + 3x`` should remain as it was declared.
+    """
+    powers = [{b: e for b, e in map(power_parts, factors(t))} for _, t in parts]
+    common: list[Term] = []
+    for base, e in powers[0].items():
+        if not all(base in p and p[base] * e > 0 for p in powers):
+            continue
+        least = min((p[base] for p in powers), key=abs)
+        if base.kind == "size" or least < 0:
+            common.append(power(base, least))
+    scale = abs(parts[0][0])
+    if any(abs(c) != scale for c, _ in parts):
+        scale = Fraction(1)
+    if all(c < 0 for c, _ in parts):
+        scale = -scale
+    inverse = [power(f, Fraction(-1)) for f in common]
+    inner = [mul(num(c / scale), t, *inverse) for c, t in parts]
+    total = make("add", tuple(inner))
+    if common:  # what is left may have like terms, or be a composite
+        total = add(*inner)
+    if scale == 1 and not common:
+        return total
+    return mul(num(scale), *common, total)
+
+
+def mul(*terms: Term) -> Term:
+    """Return a product: flat, equal bases and exponentials merged, numbers first."""
+    from symgrad.notation.composites import recognise_product
+
+    number = Fraction(1)
+    powers: dict[Term, Fraction] = {}
+    exponents: list[Term] = []
+    special: list[Term] = []
+    for term in terms:
+        for f in factors(term):
+            if f.kind == "num":
+                if not isinstance(f.value, Fraction):
+                    special.append(f)
+                    continue
+                number *= f.value
+            elif f.kind == "call" and f.value == "exp":
+                exponents.append(f.args[0])
+            else:
+                base, e = power_parts(f)
+                powers[base] = powers.get(base, Fraction(0)) + e
+    if number == 0:
+        return ZERO
+    parts = [power(b, Fraction(1) if b.kind == "ind" else e) for b, e in powers.items()]
+    if exponents:
+        parts.append(call("exp", add(*exponents)))
+    parts = special + [f for p in parts for f in factors(p)]
+    parts = recognise_product([p for p in parts if p is not ONE])
+    for p in [p for p in parts if p.kind == "num" and isinstance(p.value, Fraction)]:
+        number *= p.value
+        parts.remove(p)
+    number, parts = _signs(number, parts)
+    if number != 1 or not parts:
+        parts = [num(number), *parts]
+    return parts[0] if len(parts) == 1 else make("mul", tuple(parts))
+
+
+def _signs(number: Fraction, parts: list[Term]) -> tuple[Fraction, list[Term]]:
+    """Move a minus into a difference: ``-(y - p)`` is ``p - y``."""
+    if number >= 0:
+        return number, parts
+    for n, p in enumerate(parts):
+        if p.kind != "add":
+            continue
+        if 2 * sum(coefficient(a)[0] < 0 for a in p.args) >= len(p.args):
+            flipped = make("add", tuple(mul(MINUS, a) for a in p.args))
+            return -number, [*parts[:n], flipped, *parts[n + 1 :]]
+    return number, parts
+
+
+def power(base: Term, e: Fraction) -> Term:
+    """Return a power with a rational exponent."""
+    if e == 1:
+        return base
+    if e == 0:
+        return ONE
+    whole = e.denominator == 1
+    if base.kind == "num" and whole and isinstance(base.value, Fraction):
+        if base.value or e > 0:
+            return num(base.value ** int(e))
+    if base.kind == "pow" and whole:
+        return power(base.args[0], base.value * e)
+    if base.kind == "mul" and whole:
+        return mul(*(power(f, e) for f in base.args))
+    if base.kind == "call" and base.value == "exp":
+        return call("exp", mul(num(e), base.args[0]))
+    if base.kind == "ind" and e > 0:
+        return base
+    if e == -1:
+        from symgrad.notation.composites import recognise_reciprocal
+
+        found = recognise_reciprocal(base)
+        if found is not None:
+            return found
+    return make("pow", (base,), e)
+
+
+# -- scalar functions --------------------------------------------------------------------
+
+_AS_POWER = {
+    "square": Fraction(2),
+    "sqrt": Fraction(1, 2),
+    "rsqrt": Fraction(-1, 2),
+    "reciprocal": Fraction(-1),
+}
+_ARITHMETIC: dict[str, Callable[..., Term]] = {
+    "add": add,
+    "mul": mul,
+    "sub": lambda a, b: add(a, mul(MINUS, b)),
+    "div": lambda a, b: mul(a, power(b, Fraction(-1))),
+    "neg": lambda a: mul(MINUS, a),
+    "fma": lambda a, b, c: add(mul(a, b), c),
+    "stop_gradient": lambda a: a,
+}
+
+
+def call(fn: str, *args: Term) -> Term:
+    """Return a scalar function applied to terms."""
+    from symgrad.notation.composites import recognise_call
+
+    if fn in _ARITHMETIC:
+        return _ARITHMETIC[fn](*args)
+    if fn in _AS_POWER:
+        return power(args[0], _AS_POWER[fn])
+    if fn == "pow" and args[1].kind == "num" and isinstance(args[1].value, Fraction):
+        return power(args[0], args[1].value)
+    if fn == "select":
+        return _select(*args)
+    found = recognise_call(fn, args)
+    return make("call", args, fn) if found is None else found
+
+
+def _select(condition: Term, taken: Term, other: Term) -> Term:
+    if condition.kind == "call" and condition.value == "isfinite":
+        return taken  # the guard of a shift that cancels
+    if other is ZERO:
+        return mul(taken, indicator(condition))
+    if taken is ZERO:
+        return mul(other, indicator(call("not", condition)))
+    return make("call", (condition, taken, other), "select")
+
+
+_NEGATED = {"lt": "ge", "ge": "lt", "gt": "le", "le": "gt", "eq": "ne", "ne": "eq"}
+
+
+def negated(condition: Term) -> Term | None:
+    """Return the opposite comparison, if it is one."""
+    if condition.kind == "call" and condition.value in _NEGATED:
+        return make("call", condition.args, _NEGATED[condition.value])
+    return None
+
+
+def indicator(condition: Term) -> Term:
+    """Return 1 where the condition holds, else 0."""
+    if condition.kind == "num":
+        return ONE if condition.value else ZERO
+    return make("ind", (condition,))
+
+
+# -- reductions ----------------------------------------------------------------------------
+
+
+def reduce(kind: str, axes: Sequence[int], extents: Sequence[Size], body: Term) -> Term:
+    """Return a reduction over fresh axes; a sum gives up what does not depend on them."""
+    if not axes:
+        return body
+    if kind == "sum":
+        return _sum(dict(zip(axes, extents, strict=True)), body)
+    return bind("red", kind, axes, extents, body)
+
+
+def bind(
+    kind: str,
+    value: str,
+    axes: Sequence[int],
+    extents: Sequence[Size],
+    body: Term,
+    *rest: Term,
+) -> Term:
+    """Return a term that binds fresh axes, numbered by the binders in the body."""
+    shown = extents[0] if kind == "fam" else tuple(extents)
+    while True:
+        height = max([body.height, *(r.height for r in rest)])
+        names = {a: axis(-(height + n + 1)) for n, a in enumerate(axes)}
+        bound = substitute(body, names)
+        if bound.height == body.height:
+            return make(kind, (bound, *rest), (value, shown))
+        # renaming found a shorter form, with other numbers of binders
+        body = substitute(bound, {t.value: axis(a) for a, t in names.items()})
+
+
+def _sum(loops: dict[int, Size], body: Term) -> Term:
+    outside: list[Term] = []
+    inside = list(factors(body))
+    if len(inside) == 1 and inside[0].kind == "red" and inside[0].value[0] == "sum":
+        more, opened = unbind(inside[0])
+        return _sum(
+            {**loops, **dict(zip(more, inside[0].value[1], strict=True))}, opened
+        )
+    for f in inside:
+        found = _delta(f, loops)
+        if found is None:
+            continue
+        k, value = found
+        others = mul(*(g for g in inside if g is not f))
+        if value.kind == "axis":
+            rest = {a: s for a, s in loops.items() if a != k}
+            return _sum(rest, substitute(others, {k: value}))
+        if k not in others.free:
+            return _sum({a: s for a, s in loops.items() if a != k}, others)
+    if len(inside) == 1 and inside[0].kind == "fam" and inside[0].value[0] == "softmax":
+        place = inside[0].args[1]
+        if place.kind == "axis" and place.value in loops:
+            return _sum({a: s for a, s in loops.items() if a != place.value}, ONE)
+    kept: list[Term] = []
+    for f in inside:
+        inner, outer = _split(f, loops)
+        kept += inner
+        outside += outer
+    for a, extent in loops.items():
+        if not any(a in f.free for f in kept):
+            outside.append(size_term(extent))
+    loops = {a: s for a, s in loops.items() if any(a in f.free for f in kept)}
+    if not loops:
+        return mul(*outside, *kept)
+    inner_body = mul(*kept)
+    if kept and len(kept) < len(inside) and inner_body.kind == "red":
+        return mul(*outside, _sum(loops, inner_body))
+    total = bind("red", "sum", tuple(loops), tuple(loops.values()), inner_body)
+    return mul(*outside, total) if outside else total
+
+
+def _delta(f: Term, loops: Mapping[int, Size]) -> tuple[int, Term] | None:
+    """Return (k, e) for a factor ``[k = e]`` with k summed and not in e."""
+    if f.kind != "ind" or f.args[0].value != "eq":
+        return None
+    a, b = f.args[0].args
+    for left, right in ((a, b), (b, a)):
+        if left.kind == "axis" and left.value in loops and left.value not in right.free:
+            return left.value, right
+    return None
+
+
+def _split(f: Term, loops: Mapping[int, Size]) -> tuple[list[Term], list[Term]]:
+    """Return the part of a factor that depends on the loops, and the part that does not."""
+    if not any(a in loops for a in f.free):
+        return [], [f]
+    if f.kind == "call" and f.value == "exp":
+        parts = addends(f.args[0])
+        outer = [p for p in parts if not any(a in loops for a in p.free)]
+        if outer:
+            inner = [p for p in parts if any(a in loops for a in p.free)]
+            return [call("exp", add(*inner))], [call("exp", add(*outer))]
+    return [f], []
+
+
+def unbind(term: Term) -> tuple[tuple[int, ...], Term]:
+    """Return fresh axes and the body over them."""
+    bound = bound_axes(term)
+    names = fresh(len(bound))
+    opened = {b: axis(f) for b, f in zip(bound, names, strict=True)}
+    return names, substitute(term.args[0], opened)
+
+
+# -- substitution --------------------------------------------------------------------------
+
+
+def substitute(term: Term, axes: Mapping[int, Term]) -> Term:
+    """Return the term with axes replaced by indices."""
+    return rewrite(
+        term, lambda t: axes.get(t.value) if t.kind == "axis" else None, axes
+    )
+
+
+def rewrite(
+    term: Term,
+    rule: Callable[[Term], Term | None],
+    touched: Mapping[int, Term] | None = None,
+) -> Term:
+    """Return the term with ``rule`` applied to each part (None: look inside).
+
+    Where ``touched`` is given, parts without any of these axes stay as they are.
+    """
+    memo: dict[Term, Term] = {}
+
+    def walk(t: Term) -> Term:
+        if touched is not None and not any(a in touched for a in t.free):
+            return t
+        if t not in memo:
+            found = rule(t)
+            memo[t] = _rebuilt(t, walk) if found is None else found
+        return memo[t]
+
+    return walk(term)
+
+
+def _rebuilt(t: Term, walk: Callable[[Term], Term]) -> Term:
+    """Return ``t`` of the walked parts, in normal form."""
+    if not t.args:
+        return t
+    if t.kind in ("red", "fam"):
+        names, body = unbind(t)
+        new = walk(body)
+        if t.kind == "red":
+            return reduce(t.value[0], names, t.value[1], new)
+        extents = (t.value[1],)
+        return bind("fam", t.value[0], names, extents, new, walk(t.args[1]))
+    args = tuple(map(walk, t.args))
+    if args == t.args:
+        return t
+    match t.kind:
+        case "add":
+            return add(*args)
+        case "mul":
+            return mul(*args)
+        case "pow":
+            return power(args[0], t.value)
+        case "call":
+            return call(t.value, *args)
+        case "ind":
+            return indicator(args[0])
+    return make(t.kind, args, t.value)

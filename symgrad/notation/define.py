@@ -1,0 +1,194 @@
+"""What a formula shows by name: the choice of definitions, and their names.
+
+A definition that is used once, or is as short as a name, is written where it is used;
+the others keep a name and a ``where`` line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from symgrad.declare.tensor import Input, Param, Reshape, SizeOf, Tensor, topological
+from symgrad.notation import algebra
+from symgrad.notation.indexed import Indexed
+from symgrad.notation.lower import Lowering
+from symgrad.notation.matrix import Matrices, View, view_of
+from symgrad.notation.names import Namer, gradient_nodes, leaf_names
+from symgrad.notation.syntax import Form, call, sym
+from symgrad.notation.terms import Term, axis, refs
+
+SHORT, WIDE = 3, 40  # sizes of terms: written out always, and at most
+
+
+class Definitions:
+    """The formulas of some tensors, and of what they share.
+
+    Attributes:
+        named: the tensors that have a line of their own, operands first.
+        terms: the final term of each of them and of each output.
+        names: the name of each tensor that a formula mentions.
+    """
+
+    def __init__(
+        self, outputs: Sequence[Tensor], forward: Sequence[Tensor] | None = None
+    ) -> None:
+        lowering = Lowering(outputs)
+        self.outputs = lowering.outputs
+        self.lowering = lowering
+        self.terms = dict(lowering.terms)
+        self._fold()
+        leaves = [t for t in lowering.order if _is_leaf(t) and t in lowering.apart]
+        self.names = leaf_names(leaves)
+        if forward is None:
+            backward = gradient_nodes(lowering.order)
+            nodes = [t for t in lowering.order if t not in backward]
+        else:
+            nodes = topological(forward)
+        self.namer = Namer(self.names, nodes)
+        self.named: list[Tensor] = []
+        self._choose()
+
+    # -- sharing ---------------------------------------------------------------------
+
+    def _fold(self) -> None:
+        """Refer to a definition wherever its term occurs, also built in another way."""
+        known: dict[Term, tuple[Tensor, tuple[int, ...]]] = {}
+
+        def refer(e: Term) -> Term | None:
+            if e.kind not in ("call", "fam", "red"):
+                return None
+            shape, axes = canonical(e)
+            found = known.get(shape)
+            if found is None:
+                return None
+            t, places = found
+            index = dict(zip(places, axes, strict=True))
+            return algebra.ref(t, tuple(axis(index[a]) for a in range(t.ndim)))
+
+        for t in self.lowering.order:
+            if _is_leaf(t) or isinstance(t.op, Reshape):
+                continue
+            term = self.terms[t]
+            if known:
+                term = self.terms[t] = algebra.rewrite(term, refer)
+            if t in self.lowering.apart and term.kind in ("call", "fam", "red"):
+                shape, axes = canonical(term)
+                if sorted(axes) == list(range(t.ndim)):
+                    known.setdefault(shape, (t, axes))
+
+    def _choose(self) -> None:
+        ends = set(self.outputs)
+        uses = self._uses()
+        for t in self.lowering.order:
+            if _is_leaf(t) or (t not in uses and t not in ends):
+                continue
+            self.terms[t] = self._written_out(self.terms[t])
+            if t not in ends or uses.get(t, 0):
+                if self._needs_name(t, uses.get(t, 0), t in ends):
+                    self.namer.name(t, self.terms[t])
+                    self.named.append(t)
+
+    def _uses(self) -> dict[Tensor, int]:
+        """Return how often each definition is mentioned on the way to the outputs."""
+        uses: dict[Tensor, int] = {}
+        pending = list(self.outputs)
+        seen: set[Tensor] = set(pending)
+        while pending:
+            t = pending.pop()
+            if _is_leaf(t):
+                continue
+            for u in self._mentioned(t):
+                uses[u] = uses.get(u, 0) + 1
+                if u not in seen:
+                    seen.add(u)
+                    pending.append(u)
+        return uses
+
+    def _mentioned(self, t: Tensor) -> list[Tensor]:
+        if isinstance(t.op, Reshape):
+            return [t.args[0]]
+        return [r.value for r in refs(self.terms[t])]
+
+    def _needs_name(self, t: Tensor, uses: int, end: bool) -> bool:
+        if isinstance(t.op, Reshape):
+            return True
+        term = self.terms[t]
+        if any(
+            isinstance(u.op, Reshape) and u.args[0] is t for u in self.lowering.order
+        ):
+            return True
+        if self._form(t) is None:
+            return True
+        if uses == 1 and not end:
+            return term.size > WIDE
+        return term.size > SHORT
+
+    def _written_out(self, term: Term) -> Term:
+        """Return the term with the definitions that have no name put in."""
+
+        def rule(e: Term) -> Term | None:
+            if e.kind != "ref" or e.value in self.names or _is_leaf(e.value):
+                return None
+            index = (self._written_out(i) for i in e.args)
+            return algebra.substitute(self.terms[e.value], dict(enumerate(index)))
+
+        return algebra.rewrite(term, rule)
+
+    # -- formulas ----------------------------------------------------------------------
+
+    def _form(self, t: Tensor) -> Form | None:
+        """Return the matrix notation of a node, if it has one."""
+        if isinstance(t.op, Reshape):
+            source = sym(self.names[t.args[0]])
+            if t.ndim == 1:
+                return call("vec", source)
+            return call("reshape", source, sym(" × ".join(map(str, t.shape))))
+        axes = tuple(range(t.ndim))
+        matrices = Matrices(self.names)
+        term = self.terms[t]
+        if not set(axes) <= term.free:  # a broadcast of something smaller
+            return (
+                matrices.part(term, view_of(axes))
+                if term.free
+                else (matrices.form(term, View()))
+            )
+        return matrices.form(term, view_of(axes))
+
+    def equation(self, t: Tensor, left: str | None = None) -> tuple[Form | None, Form]:
+        """Return both sides for a node; the left one has indices if the right one has.
+
+        Without a name there is a left side only where indices need one.
+        """
+        shown = self._form(t)
+        if shown is not None:
+            return (sym(left) if left else None), shown
+        indexed = Indexed(self.names, t.ndim)
+        return indexed.left(left or "y", t.ndim), indexed.form(self.terms[t])
+
+    def lines(self) -> list[tuple[Form, Form]]:
+        """Return both sides of each ``where`` line, operands first."""
+        found = []
+        for t in self.named:
+            left, right = self.equation(t, self.names[t])
+            assert left is not None
+            found.append((left, right))
+        return found
+
+
+def canonical(e: Term) -> tuple[Term, tuple[int, ...]]:
+    """Return the term over axes numbered as they first occur, and these axes."""
+    order: list[int] = []
+    stack = [e]
+    while stack:
+        t = stack.pop()
+        if t.kind == "axis" and t.value in e.free and t.value not in order:
+            order.append(t.value)
+        stack += [a for a in reversed(t.args) if a.free]
+    names = {a: axis(n + (1 << 16)) for n, a in enumerate(order)}
+    return algebra.substitute(e, names), tuple(order)
+
+
+def _is_leaf(t: Tensor) -> bool:
+    return isinstance(t.op, Input | Param | SizeOf) or (
+        not t.args and not hasattr(t.op, "reads")
+    )

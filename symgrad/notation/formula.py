@@ -1,0 +1,132 @@
+"""Formulas of tensors, as text and as LaTeX.
+
+Xᵀ (softmax(X W) − onehot(y)) / n
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from symgrad.declare.tensor import Param, Tensor, topological
+from symgrad.errors import GraphError
+from symgrad.notation.define import Definitions
+from symgrad.notation.render import latex_text, unicode_text
+from symgrad.notation.syntax import Form, sym
+
+Text = Callable[[Form], str]
+
+
+def formula(t: Tensor, where: bool = True) -> str:
+    """Return the formula of a tensor in matrix notation, else in index notation.
+
+    Args:
+        t: any tensor: declared, a gradient, simplified or not.
+        where: also define, on lines of their own, the names for what the formula
+            mentions more than once.
+
+    >>> import symgrad as sg
+    >>> X, y = sg.input("X", ("n", 3)), sg.input("y", ("n",))
+    >>> w = sg.param("w", (3,))
+    >>> print(formula(sg.grad(sg.sum((X @ w - y) ** 2), w)))
+    2 Xᵀ (X w − y)
+    """
+    first, *rest = _equations(t)
+    return _laid_out([_line(first, unicode_text)], _where(rest) if where else [])
+
+
+def latex(t: Tensor, where: bool = True) -> str:
+    r"""Return the formula of a tensor in LaTeX mathematics, without dollar signs.
+
+    >>> import symgrad as sg
+    >>> A, x = sg.input("A", (2, 3)), sg.input("x", (3,))
+    >>> print(latex(sg.exp(A @ x)))
+    \exp\left(A \, x\right)
+    """
+    first, *rest = _equations(t)
+    main = _line(first, latex_text)
+    if not where or not rest:
+        return main
+    lines = [rf"& {main} \\", r"& \quad\text{where} \\"]
+    lines += [rf"& \quad {_line(e, latex_text)} \\" for e in rest]
+    lines[-1] = lines[-1].removesuffix(r" \\")
+    return "\n".join([r"\begin{aligned}", *lines, r"\end{aligned}"])
+
+
+def parameter_gradients(
+    loss: Tensor,
+    params: Sequence[Tensor] | None = None,
+    gradients: Sequence[Tensor] | None = None,
+    where: bool = True,
+) -> str:
+    """Return one line ``∂L/∂W = …`` for each parameter, and what the lines share.
+
+    Args:
+        loss: the scalar that is derived.
+        params: the parameters; by default all that are trainable.
+        gradients: their gradients, if they are at hand (simplified, say).
+        where: also define the names of what the lines share.
+    """
+    from symgrad.derivation.reverse import grad
+
+    if params is None:
+        params = [t for t in topological([loss]) if _is_trainable(t)]
+    if not params:
+        raise GraphError(
+            f"{loss.describe()} has no trainable parameter; give params= the tensors "
+            "to derive by"
+        )
+    if gradients is None:
+        gradients = grad(loss, list(params))
+    found = Definitions(gradients, [loss])
+    names = _names_of(params, found)
+    lines = []
+    for p, g in zip(params, gradients, strict=True):
+        left, right = found.equation(g, f"∂L/∂{names[p]}")
+        if g in found.names:
+            right = sym(found.names[g])
+        assert left is not None
+        lines.append(_line((left, right), unicode_text))
+    return _laid_out(_aligned(lines), _where(found.lines()) if where else [])
+
+
+def _is_trainable(t: Tensor) -> bool:
+    return isinstance(t.op, Param) and t.op.trainable
+
+
+def _names_of(params: Sequence[Tensor], found: Definitions) -> Mapping[Tensor, str]:
+    """Return the names of the parameters, beside those that the formulas mention."""
+    from symgrad.notation.names import leaf_names
+
+    missing = leaf_names([p for p in params if p not in found.names])
+    return {**missing, **found.names}
+
+
+def _equations(t: Tensor) -> list[tuple[Form | None, Form]]:
+    if not isinstance(t, Tensor):
+        raise GraphError(f"a formula is of a tensor, not of {type(t).__name__} {t!r}")
+    found = Definitions([t])
+    if t in found.names and not t.args:
+        return [(None, sym(found.names[t]))]
+    return [found.equation(t), *found.lines()]
+
+
+def _line(equation: tuple[Form | None, Form], text: Text) -> str:
+    left, right = equation
+    return text(right) if left is None else f"{text(left)} = {text(right)}"
+
+
+def _where(equations: Sequence[tuple[Form | None, Form]]) -> list[str]:
+    return [_line(e, unicode_text) for e in equations]
+
+
+def _aligned(lines: list[str]) -> list[str]:
+    width = max(line.index(" =") for line in lines)
+    return [
+        left.ljust(width) + equals + right
+        for left, equals, right in (line.partition(" =") for line in lines)
+    ]
+
+
+def _laid_out(main: list[str], rest: list[str]) -> str:
+    heads = ["  where ", *["        "] * len(rest)]
+    return "\n".join([*main, *(h + r for h, r in zip(heads, rest, strict=False))])

@@ -1,0 +1,444 @@
+"""Terms as matrix notation.
+
+A term over axes is read as a scalar, a vector or a matrix: the *view* says which axes
+are the rows and which the columns; further leading axes are a batch, along which the
+same formula holds for each element.  A sum of products is a chain of matrices when
+its factors, seen as edges between their axes, form a path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import NamedTuple
+
+from symgrad.declare.tensor import Tensor
+from symgrad.notation import algebra, composites
+from symgrad.notation.contraction import contraction
+from symgrad.notation.syntax import (
+    EYE,
+    ONE,
+    ONES,
+    Form,
+    call,
+    cost,
+    hadamard,
+    product,
+    sym,
+    transposed,
+)
+from symgrad.notation.terms import (
+    ONE as UNIT,
+)
+from symgrad.notation.terms import (
+    Term,
+    axis,
+    bound_axes,
+    coefficient,
+    factors,
+    num,
+    power_parts,
+)
+
+Group = tuple[int, ...]
+
+
+class View(NamedTuple):
+    """Batch axes, and up to two groups of axes: rows and columns."""
+
+    batch: Group = ()
+    groups: tuple[Group, ...] = ()
+
+    @property
+    def axes(self) -> Group:
+        """Every axis in order."""
+        return (*self.batch, *(a for g in self.groups for a in g))
+
+
+def view_of(axes: Group) -> View:
+    """Return the view in which the last two axes are rows and columns."""
+    cut = max(len(axes) - 2, 0)
+    return View(axes[:cut], tuple((a,) for a in axes[cut:]))
+
+
+class Matrices:
+    """Matrix notation of terms, given a name for each tensor that they refer to."""
+
+    def __init__(self, names: Mapping[Tensor, str]) -> None:
+        self.names = names
+        self._known: dict[tuple[Term, View], Form | None] = {}
+
+    def form(self, e: Term, view: View) -> Form | None:
+        """Return the formula of a term that depends on every axis of the view.
+
+        None means that matrix notation has no form for it.
+        """
+        key = (e, view)
+        if key not in self._known:
+            self._known[key] = None  # while it is being found
+            direct = self._form(e, view)
+            if len(view.groups) == 2:
+                flipped = self._form(e, view._replace(groups=view.groups[::-1]))
+                direct = _cheaper(direct, flipped)
+            self._known[key] = direct
+        return self._known[key]
+
+    def part(self, e: Term, view: View) -> Form | None:
+        """Return the formula of a term inside an elementwise one: it may be broadcast."""
+        axes = view.axes
+        kept = tuple(a for a in axes if a in e.free)
+        if not kept:
+            return self.form(e, View())
+        if kept == axes:
+            return self.form(e, view)
+        if kept == axes[len(axes) - len(kept) :]:
+            return self.form(e, view_of(kept))
+        if kept == axes[: len(kept)] and len(view.groups) == 2:
+            rows = View(view.batch, view.groups[:1])
+            found = self.form(e, rows)
+            if found is None or _is_statistic(found):
+                return found
+            return product([found, transposed(ONES)])
+        return None
+
+    def _form(self, e: Term, view: View) -> Form | None:
+        match e.kind:
+            case "num":
+                return number_form(e)
+            case "size":
+                return sym(str(e.value))
+            case "axis":
+                return _axis_letter(e.value, view)
+            case "ref":
+                return self._ref(e, view)
+            case "add":
+                return self._sum(e, view)
+            case "mul":
+                return self._product(e, view)
+            case "pow":
+                return self._power(e, view)
+            case "call":
+                return self._call(e, view)
+            case "ind":
+                return self._indicator(e, view)
+            case "red":
+                return self._reduction(e, view)
+        return self._row_function(e, view)
+
+    # -- references ----------------------------------------------------------------
+
+    def _ref(self, e: Term, view: View) -> Form | None:
+        name, t = self.names[e.value], e.value
+        places: list[int] = []
+        shown: list[str] = []
+        plain = True
+        for extent, i in zip(t.shape, e.args, strict=True):
+            if i.kind == "axis":
+                places.append(i.value)
+                shown.append(":")
+            elif i.kind == "num":
+                shown.append(str(i.value))
+                plain = plain and extent == 1
+            elif i.kind == "ref" and all(a.kind == "axis" for a in i.args):
+                places += [a.value for a in i.args]
+                shown.append(self.names[i.value])
+                plain = False
+            else:
+                return None
+        while len(shown) > 1 and shown[-1] == ":":
+            shown.pop()
+        base = sym(name if plain else f"{name}[{', '.join(shown)}]")
+        order = tuple(places)
+        if order == view.axes:
+            return base
+        if len(view.groups) == 1 and order == view.axes * 2:
+            return Form("diag", (base,))
+        return None
+
+    # -- elementwise ---------------------------------------------------------------
+
+    def _sum(self, e: Term, view: View) -> Form | None:
+        signs, parts = [], []
+        ordered = sorted(e.args, key=lambda t: coefficient(t)[0] < 0)
+        for t in ordered:
+            c, rest = coefficient(t)
+            shown = self.part(algebra.mul(num(abs(c)), rest), view)
+            if shown is None:
+                return None
+            if shown.kind == "neg":
+                c, shown = -c, shown.args[0]
+            signs.append("-" if c < 0 else "+")
+            parts.append(shown)
+        return Form("sum", tuple(parts), "".join(signs))
+
+    def _product(self, e: Term, view: View) -> Form | None:
+        delta = self._diagonal(e, view)
+        if delta is not None:
+            return delta
+        c, rest = coefficient(e)
+        above, below = [], []
+        if abs(c).numerator != 1:
+            above.append(num(abs(c).numerator))
+        if c.denominator != 1:
+            below.append(num(c.denominator))
+        if not _is_short(c):
+            above, below = [num(abs(c))], []
+        parts = list(factors(rest))
+        statistic = self._statistic(c, parts, view)
+        if statistic is not None:
+            return statistic
+        for f in parts:
+            base, exponent = power_parts(f)
+            if exponent < 0:
+                below.append(algebra.power(base, -exponent))
+            elif f is not UNIT:
+                above.append(f)
+        top = self._factors(above, view) if above else ONE
+        if top is None:
+            return None
+        if below:
+            bottom = self._factors(below, view)
+            if bottom is None:
+                return None
+            top = Form("frac", (top, bottom))
+        return Form("neg", (top,)) if c < 0 else top
+
+    def _factors(self, parts: list[Term], view: View) -> Form | None:
+        """Return a product: numbers, then rows' factors, then elementwise ones."""
+        sorts: dict[str, list[Form]] = {n: [] for n in _SORTS}
+        for f in parts:
+            sort = _sort(f, view)
+            rows = View(view.batch, view.groups[:1])
+            shown = self.form(f, rows) if sort == "row" else self.part(f, view)
+            if shown is None:
+                return None
+            sorts[sort].append(shown)
+        return _assembled(**sorts)
+
+    def _diagonal(self, e: Term, view: View) -> Form | None:
+        """``[i = j]·v_i`` is diag(v), ``[i = j]`` the identity."""
+        if len(view.groups) != 2 or any(len(g) != 1 for g in view.groups):
+            return None
+        (i,), (j,) = view.groups
+        for f in factors(e):
+            if f.kind == "ind" and f.args[0].value == "eq":
+                if {a.value for a in f.args[0].args if a.kind == "axis"} == {i, j}:
+                    others = [g for g in factors(e) if g is not f]
+                    return self._on_diagonal(algebra.mul(*others), i, j, view)
+        return None
+
+    def _on_diagonal(self, rest: Term, i: int, j: int, view: View) -> Form | None:
+        rest = algebra.substitute(rest, {j: axis(i)})
+        if not rest.free:
+            if rest is UNIT:
+                return EYE
+            scale = self.form(rest, View())
+            return None if scale is None else product([scale, EYE])
+        c, rest = coefficient(rest)
+        vector = self.part(algebra.mul(num(abs(c)), rest), View(view.batch, ((i,),)))
+        if vector is None:
+            return None
+        shown = Form("diag", (vector,))
+        return Form("neg", (shown,)) if c < 0 else shown
+
+    def _statistic(self, c: Fraction, parts: list[Term], view: View) -> Form | None:
+        """Return a mean or a variance along the last axes, where the product is one."""
+        for f in parts:
+            if f.kind != "red" or f.value[0] != "sum" or len(view.groups) > 1:
+                continue
+            others = [g for g in parts if g is not f]
+            if not composites.mean_of(algebra.mul(num(abs(c)), *others), f):
+                continue
+            inner, name = composites.variance_argument(f), "var"
+            if inner is None:
+                inner, name = f.args[0], "mean"
+                if len(factors(inner)) > 1 or power_parts(inner)[1] == 2:
+                    continue
+            shown = self._along(inner, f, view)
+            if shown is not None:
+                found = call(name, shown)
+                return Form("neg", (found,)) if c < 0 else found
+        return None
+
+    def _along(self, inner: Term, f: Term, view: View) -> Form | None:
+        """Return the argument of a reduction along the last axes, not transposed."""
+        shown = self.form(inner, view_of((*view.axes, *bound_axes(f))))
+        return None if shown is None or shown.kind == "T" else shown
+
+    def _power(self, e: Term, view: View) -> Form | None:
+        base, exponent = power_parts(e)
+        if exponent < 0:
+            below = self.part(algebra.power(base, -exponent), view)
+            return None if below is None else Form("frac", (ONE, below))
+        shown = self.part(base, view)
+        if shown is None:
+            return None
+        if exponent == Fraction(1, 2):
+            if shown.kind == "call" and shown.text == "var":
+                return call("std", *shown.args)
+            return Form("sqrt", (shown,))
+        if shown.kind == "call" and shown.text in _SQUARABLE:
+            return Form("fpow", shown.args, f"{shown.text} {exponent}")
+        return Form("hpow" if view.groups else "pow", (shown,), str(exponent))
+
+    def _call(self, e: Term, view: View) -> Form | None:
+        if e.value == "within" or e.value == "if":
+            return None
+        parts = [self.part(a, view) for a in e.args]
+        shown = [p for p in parts if p is not None]
+        return None if len(shown) < len(parts) else function_form(e.value, shown)
+
+    def _indicator(self, e: Term, view: View) -> Form | None:
+        condition = e.args[0]
+        if condition.value == "eq" and view.groups:
+            for v, a in (condition.args, condition.args[::-1]):
+                last = a.kind == "axis" and view.groups[-1] == (a.value,)
+                if last and a.value not in v.free:
+                    labels = self.part(v, View(view.batch, view.groups[:-1]))
+                    if v.kind != "axis" and labels is not None:
+                        return call("onehot", labels)
+        found = self._diagonal(e, view)
+        if found is not None:
+            return found
+        inner = self.part(condition, view)
+        return None if inner is None else Form("ind", (inner,))
+
+    # -- reductions ----------------------------------------------------------------
+
+    def _reduction(self, e: Term, view: View) -> Form | None:
+        if e.value[0] == "sum":
+            return contraction(self, e, view)
+        shown = self._along(e.args[0], e, view)
+        return None if shown is None else call(_REDUCTIONS[e.value[0]], shown)
+
+    def _row_function(self, e: Term, view: View) -> Form | None:
+        place = e.args[1]
+        if place.kind != "axis" or not view.groups or view.groups[-1] != (place.value,):
+            return None
+        (bound,) = bound_axes(e)
+        row = (*view.groups[:-1], (bound,))
+        shown = self.form(e.args[0], view._replace(groups=row))
+        return None if shown is None else call(e.value[0], shown)
+
+
+_SORTS = ("scalar", "row", "column", "full", "mask")
+
+
+def _sort(f: Term, view: View) -> str:
+    """Return how a factor of an elementwise product is spread over the view."""
+    kept = tuple(a for a in view.axes if a in f.free)
+    if not kept:
+        return "scalar"
+    if len(view.groups) == 2:
+        if kept == (*view.batch, *view.groups[0]):
+            return "row"
+        if kept == view.groups[1]:
+            return "column"
+    return "mask" if f.kind == "ind" else "full"
+
+
+def _assembled(
+    scalar: list[Form],
+    row: list[Form],
+    column: list[Form],
+    full: list[Form],
+    mask: list[Form],
+) -> Form | None:
+    """Return the product: ``u vᵀ``, ``diag(u) A``, or ``A ⊙ B``."""
+    inner = full + column + mask
+    if not row and not inner:
+        return product(scalar)
+    if row and column and not full and not mask:
+        core = product([hadamard(row), transposed(hadamard(column))])
+    elif row and inner:
+        core = product([Form("diag", (hadamard(row),)), hadamard(inner)])
+    elif row:
+        return None
+    else:
+        core = hadamard(inner)
+    return product([*scalar, core]) if scalar else core
+
+
+def _cheaper(direct: Form | None, flipped: Form | None) -> Form | None:
+    if flipped is None:
+        return direct
+    turned = transposed(flipped)
+    if direct is None:
+        return turned
+    gain = cost(direct) - cost(turned)
+    # a sum that is transposed as a whole reads better than one of transposes
+    whole = turned.kind == "T" and direct.kind in ("had", "sum")
+    return turned if gain > 0 or (gain == 0 and whole) else direct
+
+
+def _is_statistic(f: Form) -> bool:
+    if f.kind in ("sqrt", "sum", "frac", "neg", "pow", "hpow"):
+        return any(map(_is_statistic, f.args))
+    return f.kind == "call" and f.text in _STATISTICS
+
+
+_STATISTICS = ("mean", "var", "std", "max", "min", "logsumexp", "argmax", "argmin")
+_REDUCTIONS = {
+    "max": "max",
+    "min": "min",
+    "prod": "prod",
+    "any": "any",
+    "all": "all",
+    "argmax": "argmax",
+    "argmin": "argmin",
+    "logsumexp": "logsumexp",
+}
+_SQUARABLE = ("sin", "cos", "tan", "tanh", "sinh", "cosh", "σ", "log")
+_RELATIONS = {
+    "lt": "<",
+    "le": "≤",
+    "gt": ">",
+    "ge": "≥",
+    "eq": "=",
+    "ne": "≠",
+    "and": "∧",
+    "or": "∨",
+}
+_SHOWN = {"sigmoid": "σ", "select": "where", "maximum": "max", "minimum": "min"}
+
+
+def function_form(fn: str, args: list[Form]) -> Form:
+    """Return a scalar function applied to forms."""
+    if fn in _RELATIONS:
+        return Form("cmp", tuple(args), _RELATIONS[fn])
+    if fn == "abs":
+        return Form("abs", tuple(args))
+    if fn == "pow" and args[1].kind in ("sym", "num"):
+        return Form("pow", (args[0],), args[1].text)
+    return call(_SHOWN.get(fn, fn), *args)
+
+
+def number_form(e: Term) -> Form:
+    """Return a number: a whole one, a short fraction, or a decimal."""
+    value = e.value
+    if not isinstance(value, Fraction):
+        text = {"inf": "∞", "-inf": "-∞"}.get(repr(value), repr(value))
+        return Form("num", (), text)
+    if value.denominator == 1 and abs(value) < 10**7:
+        return Form("num", (), str(value.numerator))
+    if _is_short(value) and value > 0:
+        above, below = (Form("num", (), str(n)) for n in value.as_integer_ratio())
+        return Form("frac", (above, below))
+    text = f"{float(value):.7g}"
+    mantissa, e_, exponent = text.partition("e")
+    return Form("num", (), f"{mantissa}e{int(exponent)}" if e_ else text)
+
+
+def _is_short(value: Fraction) -> bool:
+    """Return True for a fraction that reads better than its decimals."""
+    if value.denominator == 1:
+        return True
+    decimal = value.denominator % 10 == 0 and value.denominator > 100
+    return not decimal and value.denominator < 10**5 and abs(value.numerator) < 1000
+
+
+def _axis_letter(a: int, view: View) -> Form | None:
+    """Return the letter of an axis whose index itself is a value."""
+    if a not in view.axes:
+        return None
+    return sym("ijklmnpq"[view.axes.index(a)])

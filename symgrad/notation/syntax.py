@@ -1,0 +1,82 @@
+"""Typeset formulas as trees: what both the text and the LaTeX are printed from.
+
+kind     children                 text
+-------  -----------------------  ------------------------------------------
+sym                               a name
+num                               a number
+sum      terms                    their signs, ``"+-+"``
+neg      one
+prod     matrices                            (juxtaposed)
+had      factors                             (elementwise, ⊙)
+frac     numerator, denominator
+T        one                                 (transpose)
+call     arguments                the function
+pow      base                     the exponent
+hpow     base                     the exponent  (of each element)
+fpow     arguments                function and exponent, ``"tanh 2"``
+norm2, tr, diag, ind, sqrt, abs, total, one of which the name says all
+inner, dot  two
+cmp      two                      the relation
+sub      base, indices
+big      body, lower limits...    the operator (Σ, max, …)
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Form(NamedTuple):
+    """A node of a typeset formula."""
+
+    kind: str
+    args: tuple[Form, ...] = ()
+    text: str = ""
+
+
+def sym(text: str) -> Form:
+    """Return a name."""
+    return Form("sym", (), text)
+
+
+ONES, EYE = sym("𝟏"), sym("I")
+ONE = Form("num", (), "1")
+
+
+def call(name: str, *args: Form) -> Form:
+    """Return a function applied to its arguments."""
+    return Form("call", args, name)
+
+
+def product(parts: list[Form]) -> Form:
+    """Return a matrix product; products of products are flat."""
+    flat: list[Form] = []
+    for p in parts:
+        flat += p.args if p.kind == "prod" else (p,)
+    return flat[0] if len(flat) == 1 else Form("prod", tuple(flat))
+
+
+def hadamard(parts: list[Form]) -> Form:
+    """Return an elementwise product."""
+    flat: list[Form] = []
+    for p in parts:
+        flat += p.args if p.kind == "had" else (p,)
+    return flat[0] if len(flat) == 1 else Form("had", tuple(flat))
+
+
+def transposed(f: Form) -> Form:
+    """Return the transpose, pushed to the factors of a product."""
+    if f.kind == "T":
+        return f.args[0]
+    if f.kind == "prod":
+        return product([transposed(a) for a in reversed(f.args)])
+    if f.kind == "neg":
+        return Form("neg", (transposed(f.args[0]),))
+    if f.kind in ("diag", "num") or f is EYE:
+        return f
+    return Form("T", (f,))
+
+
+def cost(f: Form) -> int:
+    """Return how much there is to read; a transpose counts as much as three names."""
+    return (3 if f.kind == "T" else 1) + sum(map(cost, f.args))

@@ -68,9 +68,9 @@ def result_type(c: Comprehension, args: Sequence[Tensor]) -> str:
 def infer_type(e: Expr, reads: Sequence[str]) -> str:
     """Return the type of a body, given the types of its reads."""
     if e.fn == "read":
-        return reads[e.value]  # type: ignore[index]
+        return reads[e.value]
     if e.fn == "number":
-        return dtypes.weak(e.value, None)  # type: ignore[arg-type]
+        return dtypes.weak(e.value, None)
     if e.fn in ("axis", "size"):
         return "int64"
     kind = FUNCTIONS[e.fn].result
@@ -81,7 +81,7 @@ def infer_type(e: Expr, reads: Sequence[str]) -> str:
     literal = [a.value for a in args if a.fn == "number"]
     merged = dtypes.promote(*known) if known else None
     for value in literal:
-        merged = dtypes.weak(value, merged)  # type: ignore[arg-type]
+        merged = dtypes.weak(value, merged)
     assert merged is not None
     return dtypes.as_float(merged) if kind == "float" else merged
 
@@ -193,9 +193,9 @@ def movement(
     ``others`` are integer tensors and how they are read: reads 1, 2, … that indices
     refer to with ``Value``.
     """
-    if not guards and shape == t.shape:
-        if all(i.axis == a for a, i in enumerate(index)):
-            return t
+    identity = all(i.axis == a for a, i in enumerate(index))
+    if not guards and shape == t.shape and identity:
+        return t
     reads = [Read(0, tuple(index))]
     reads += [Read(n + 1, where) for n, (_, where) in enumerate(others)]
     c = Comprehension(
@@ -251,7 +251,7 @@ def build(e: Expr, values: Mapping[Expr, Tensor], beside: str | None = None) -> 
             if e.fn == "number":
                 memo[e] = e.value
             elif e.fn == "size":
-                memo[e] = size_of(e.value, beside)  # type: ignore[arg-type]
+                memo[e] = size_of(e.value, beside)
             else:
                 memo[e] = _call(e.fn, [walk(a) for a in e.args], beside)
         return memo[e]
@@ -272,7 +272,7 @@ def iota(axis: int, shape: Shape, dtype: str = "int64") -> Tensor:
     return cast(apply(c, [], "int64"), dtype)
 
 
-# -- the text notation -------------------------------------------------------------------
+# -- the text notation -------------------------------------------------------------
 
 
 def define(
@@ -403,8 +403,8 @@ class _Statement:
 
     def _index(self, tree: ast.expr, extent: Size | None = None) -> Index:
         match tree:
-            case ast.Constant(value=int()):
-                return Index((), tree.value)
+            case ast.Constant(value=int(constant)):
+                return Index((), constant)
             case ast.Name(id=n) if n in self.axes:
                 return along(self.axes[n])
             case ast.Name(id=n) if n in self.sizes:
@@ -431,15 +431,16 @@ class _Statement:
 
     def _extents(self) -> tuple[Size, ...]:
         found: dict[int, tuple[Size, str]] = {}
-        for n, a in self.axes.items():
+        for n, place in self.axes.items():
             if n in self.sizes:
-                found[a] = (self.sizes[n], f"size {n!r}")
-        for r in self.reads:
-            t = self.args[r.operand]
-            for d, index in enumerate(r.index):
-                a = index.axis
-                if a is None:
-                    continue
+                found[place] = (self.sizes[n], f"size {n!r}")
+        plain = [
+            (self.args[r.operand], d, index.axis)
+            for r in self.reads
+            for d, index in enumerate(r.index)
+        ]
+        for t, d, a in plain:
+            if a is not None:
                 what = f"dimension {d} of {t.describe()}"
                 if a in found and found[a][0] != t.shape[d]:
                     raise ShapeError(
@@ -447,8 +448,8 @@ class _Statement:
                         f"from {found[a][1]}, but {t.shape[d]} from {what}"
                     )
                 found.setdefault(a, (t.shape[d], what))
-        for n, a in self.axes.items():
-            if a not in found:
+        for n, place in self.axes.items():
+            if place not in found:
                 raise ShapeError(f"{self.name}: give the extent of axis {n!r} in sizes")
         return tuple(found[a][0] for a in range(len(self.axes)))
 

@@ -39,7 +39,7 @@ class Value(NamedTuple):
 class Quotient(NamedTuple):
     """The floor quotient of an index by a positive integer."""
 
-    index: Index
+    index: Index  # type: ignore[assignment]
     divisor: int
 
 
@@ -82,7 +82,7 @@ class Index(NamedTuple):
 class Guard(NamedTuple):
     """``0 <= index < bound``, and ``index`` divisible by ``modulus``."""
 
-    index: Index
+    index: Index  # type: ignore[assignment]
     bound: Size | None
     modulus: int = 1
 
@@ -91,7 +91,7 @@ class Read(NamedTuple):
     """Operand number, and one index for each of its dimensions."""
 
     operand: int
-    index: tuple[Index, ...]
+    index: tuple[Index, ...]  # type: ignore[assignment]
 
 
 def along(axis: int) -> Index:
@@ -118,7 +118,7 @@ def quotient(index: Index, divisor: int) -> Index:
     whole = isinstance(index.constant, int) and index.constant % divisor == 0
     if whole and all(factor % divisor == 0 for _, factor in index.terms):
         terms = tuple((a, f // divisor) for a, f in index.terms)
-        return Index(terms, index.constant // divisor)  # type: ignore[operator]
+        return Index(terms, index.constant // divisor)
     return Index(((Quotient(index, divisor), 1),))
 
 
@@ -208,13 +208,13 @@ class Comprehension:
     key: tuple = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        parts = (self.name, self.rank, self.extents, self.body, self.reads)
+        parts: tuple = (self.name, self.rank, self.extents, self.body, self.reads)
         parts += (self.reduce, self.guards, self.target, self.target_shape)
         object.__setattr__(self, "key", parts)
         object.__setattr__(self, "_hash", hash(parts))
 
     def __hash__(self) -> int:
-        return self._hash  # type: ignore[attr-defined,no-any-return]
+        return self._hash  # type: ignore[attr-defined]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Comprehension) and self.key == other.key
@@ -309,8 +309,8 @@ def print_statement(
 
     def atom(e: Expr) -> str:
         if e.fn == "read":
-            return read(e.value)  # type: ignore[arg-type]
-        return axis_name(e.value) if e.fn == "axis" else str(e.value)  # type: ignore[arg-type]
+            return read(e.value)
+        return axis_name(e.value) if e.fn == "axis" else str(e.value)
 
     def guard(g: Guard) -> str:
         text = index(g.index)
@@ -334,7 +334,7 @@ def print_statement(
 
 
 def _is_broadcast(index: tuple[Index, ...], rank: int) -> bool:
-    """Return True if the dimensions are the trailing axes in order, or the constant 0."""
+    """Return True if the dimensions are the trailing axes in order, or 0."""
     offset = rank - len(index)
     return all(
         (not i.terms and i.constant == 0) or i.axis == offset + d
@@ -381,7 +381,7 @@ def drop_unit_axes(c: Comprehension) -> Comprehension:
 
 
 def compact(c: Comprehension, args: Sequence[object]) -> tuple[Comprehension, list]:
-    """Return the statement with unused reads and operands dropped, equal ones merged."""
+    """Return the statement with unused reads dropped and equal ones merged."""
     live = used_reads(c)
     operands: list[object] = []
     reads: list[Read] = []

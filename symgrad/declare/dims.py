@@ -13,7 +13,7 @@ from typing import Union
 from symgrad.errors import ShapeError
 
 Size = Union[int, "Dim"]
-Atom = Union[str, tuple]  # a name, or ("//", numerator, divisor)
+Atom = str | tuple  # a name, or ("//", numerator, divisor)
 Monomial = tuple[Atom, ...]
 
 

@@ -15,6 +15,7 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from symgrad.declare.dims import Dim
 from symgrad.errors import ParseError
@@ -168,10 +169,10 @@ class Expr:
     __slots__ = ("args", "fn", "value")
     fn: str
     args: tuple[Expr, ...]
-    value: object
+    value: Any
     _interned: dict[tuple, Expr] = {}  # noqa: RUF012  (a cache, shared on purpose)
 
-    def __new__(cls, fn: str, *args: Expr, value: object = None) -> Expr:
+    def __new__(cls, fn: str, *args: Expr, value: Any = None) -> Expr:
         """Return the one expression with these parts."""
         key = (fn, args, type(value), repr(value) if fn == "number" else value)
         found = cls._interned.get(key)
@@ -188,7 +189,7 @@ class Expr:
         return to_text(self)
 
 
-def _rebuild(fn: str, args: tuple[Expr, ...], value: object) -> Expr:
+def _rebuild(fn: str, args: tuple[Expr, ...], value: Any) -> Expr:
     return Expr(fn, *args, value=value)
 
 
@@ -239,7 +240,7 @@ def call(fn: str, *args: Expr) -> Expr:
     if fn == "neg" and args[0].fn == "neg":
         return args[0].args[0]
     if fn == "neg" and args[0].fn == "number":
-        return number(-args[0].value)  # type: ignore[operator]
+        return number(-args[0].value)
     if fn == "select" and args[1] is args[2]:
         return args[1]
     return Expr(fn, *args)
@@ -298,7 +299,7 @@ def substitute(e: Expr, mapping: Mapping[Expr, Expr]) -> Expr:
 def reads_of(e: Expr) -> set[int]:
     """Return the numbers of the reads that occur in ``e``."""
     if e.fn == "read":
-        return {e.value}  # type: ignore[arg-type]
+        return {e.value}
     return set().union(*(reads_of(a) for a in e.args)) if e.args else set()
 
 

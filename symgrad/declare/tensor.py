@@ -13,7 +13,7 @@ import contextvars
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 
@@ -63,7 +63,7 @@ class Reshape:
     shape: Shape
 
 
-Op = Union[Comprehension, Input, Param, Constant, SizeOf, Reshape]
+Op = Comprehension | Input | Param | Constant | SizeOf | Reshape
 
 #: Filled by ``symgrad.declare.ops``: what the operators and methods of a tensor call.
 OPERATORS: dict[str, Callable[..., Any]] = {}
@@ -181,7 +181,7 @@ class Tensor:
             "the program"
         )
 
-    __int__ = __index__ = __complex__ = __float__  # type: ignore[assignment]
+    __int__ = __index__ = __complex__ = __float__
 
     def __array__(self, *_: object, **__: object) -> np.ndarray:
         raise GraphError(
@@ -200,7 +200,7 @@ class Tensor:
         return _numpy_call(func.__name__, True, args, kwargs)
 
     def __getitem__(self, key: Any) -> Tensor:
-        return OPERATORS["getitem"](self, key)  # type: ignore[no-any-return]
+        return OPERATORS["getitem"](self, key)
 
     @property
     def T(self) -> Tensor:
@@ -215,7 +215,7 @@ class Tensor:
     @property
     def mT(self) -> Tensor:
         """The tensor with its last two dimensions exchanged."""
-        return OPERATORS["matrix_transpose"](self)  # type: ignore[no-any-return]
+        return OPERATORS["matrix_transpose"](self)
 
 
 def _numpy_call(name: str, plain: bool, args: tuple, kwargs: dict) -> Any:
@@ -270,10 +270,25 @@ for _symbol, _name in {
     "__abs__": "abs",
     **{
         n: n
-        for n in (
-            "sum mean prod max min argmax argmin any all var std astype reshape "
-            "permute_dims squeeze expand_dims broadcast_to"
-        ).split()
+        for n in [
+            "sum",
+            "mean",
+            "prod",
+            "max",
+            "min",
+            "argmax",
+            "argmin",
+            "any",
+            "all",
+            "var",
+            "std",
+            "astype",
+            "reshape",
+            "permute_dims",
+            "squeeze",
+            "expand_dims",
+            "broadcast_to",
+        ]
     },
     "transpose": "permute_dims",
 }.items():
@@ -430,7 +445,7 @@ def size_of(size: Size, beside: str | None = None) -> Tensor:
 def scalar_value(node: Tensor) -> bool | int | float | None:
     """Return the number that a scalar constant holds, or None."""
     if isinstance(node.op, Constant) and node.op.value.ndim == 0:
-        return node.op.value.item()  # type: ignore[no-any-return]
+        return node.op.value.item()
     return None
 
 

@@ -24,7 +24,7 @@ from symgrad.declare.build import (
     movement,
     reduction,
 )
-from symgrad.declare.comprehension import Comprehension, Guard, Read, along, affine
+from symgrad.declare.comprehension import Comprehension, Guard, Read, affine, along
 from symgrad.declare.scalar import Expr
 from symgrad.declare.tensor import Reshape, Tensor, constant, make, scalar_value
 from symgrad.derivation.symbolic import VARIABLES, slope
@@ -67,7 +67,7 @@ def _places(c: Comprehension) -> list[int]:
         if c.is_elementwise and c.body.fn != "read"
         else scalar.factors(c.body)
     )
-    return [p.value for p in parts if p.fn == "read"]  # type: ignore[misc]
+    return [p.value for p in parts if p.fn == "read"]
 
 
 def _contribution(
@@ -121,8 +121,7 @@ def _mask(g: Tensor) -> tuple[Tensor | None, Tensor]:
     op = g.op
     if isinstance(op, Comprehension) and op.body.fn == "select" and op.is_elementwise:
         condition, taken, other = (
-            g.args[op.reads[a.value].operand]  # type: ignore[index]
-            for a in op.body.args
+            g.args[op.reads[a.value].operand] for a in op.body.args
         )
         if scalar_value(other) == 0:
             return condition, taken
@@ -146,7 +145,7 @@ def unbroadcast(full: Tensor, x: Tensor) -> Tensor:
     return movement("expand_dims", y, x.shape, [along(d) for d in kept])
 
 
-# -- max, min and prod --------------------------------------------------------------------
+# -- max, min and prod ------------------------------------------------------------
 
 
 def _over_axes(t: Tensor, c: Comprehension) -> Tensor:
@@ -241,7 +240,7 @@ class _Virtual:
         self.op, self.args, self.shape, self.dtype = op, args, shape, dtype
 
 
-# -- forward mode --------------------------------------------------------------------------
+# -- forward mode -----------------------------------------------------------------
 
 
 def jvp(node: Tensor, tangents: list[Tensor | None]) -> Tensor | None:
@@ -268,7 +267,7 @@ def _tangent(
 ) -> Tensor | None:
     if c.is_elementwise and c.body.fn != "read":
         return _scaled(tangent, slope(c.body.fn, position), node)
-    moved = replace(c.reads[k], operand=len(node.args))
+    moved = c.reads[k]._replace(operand=len(node.args))
     args = [*node.args, tangent]
     if c.reduce in ("max", "min", "prod"):
         spread = replace(c, reads=(*c.reads, moved))

@@ -30,7 +30,7 @@ class Adjoints:
     """The result of reverse accumulation.
 
     Attributes:
-        cotangents: the cotangent of each node that lies between ``wrt`` and the outputs.
+        cotangents: that of each node between ``wrt`` and the outputs.
         edges: (node, operand, what the node's cotangent sends to the operand).
     """
 

@@ -195,10 +195,8 @@ def from_sympy(e: Any) -> Expr:
             value = from_sympy(value)
             total = (
                 value
-                if condition == True
-                else scalar.call(  # noqa: E712
-                    "select", from_sympy(condition), value, total
-                )
+                if condition is sp.true
+                else scalar.call("select", from_sympy(condition), value, total)
             )
         return total
     name = type(e).__name__
@@ -230,14 +228,14 @@ def _sum(terms: list[Expr]) -> Expr:
         if term.fn == "neg":
             total = scalar.call("sub", total, term.args[0])
         elif _negative(term):
-            total = scalar.call("sub", total, scalar.number(-term.value))  # type: ignore[operator]
+            total = scalar.call("sub", total, scalar.number(-term.value))
         else:
             total = scalar.call("add", total, term)
     return total
 
 
 def _negative(e: Expr) -> bool:
-    return e.fn == "number" and e.value < 0  # type: ignore[operator]
+    return e.fn == "number" and e.value < 0
 
 
 def _quotient(e: Any) -> Expr:

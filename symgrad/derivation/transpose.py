@@ -34,7 +34,7 @@ from symgrad.declare.tensor import Tensor
 
 
 def transpose(node: Tensor, k: int, rest: Expr, g: Tensor) -> Tensor:
-    """Return what the cotangent ``g`` of a sum or movement sends back through read ``k``.
+    """Return what the cotangent of a sum or movement sends back through a read.
 
     Args:
         node: a node whose comprehension is linear in read ``k``.

@@ -119,9 +119,7 @@ class _Nest:
         before = w.close().lines
         body = self._wrapped(target, place, start, middle, bounds, wide, long)
         body = [*split, *before, *body]
-        if not one_row:
-            body = ["for r in range(lo, hi):", *indent(body)]
-        elif not wide:
+        if not one_row or not wide:
             body = ["for r in range(lo, hi):", *indent(body)]
         reduced = product(self.extents[a] for a in c.reduced)
         if one_row:
@@ -168,7 +166,7 @@ class _Nest:
             return [loop, *indent([start]), *middle, *end]
         return [start, *middle, *end]
 
-    # -- running sums and products -------------------------------------------------------
+    # -- running sums and products ---------------------------------------------------
 
     def running(self) -> KernelText:
         """Add the terms one by one, giving every intermediate result."""
@@ -223,7 +221,7 @@ class _Nest:
         extent = self.extents[along_axis] + self.extents[k]
         return self._done(body, product(self.extents[a] for a in rows), extent)
 
-    # -- scatters ------------------------------------------------------------------------
+    # -- scatters --------------------------------------------------------------------
 
     def scatter(self) -> KernelText:
         """Add every term at the place that its target index names."""

@@ -531,7 +531,7 @@ class _Rows:
         self.done[t] = self.current
 
     def _inner_place(self) -> list[str]:
-        found, step = [], 1  # type: ignore[var-annotated]
+        found, step = [], 1
         size: Size = step
         for a, n in reversed(self.layout.inner):
             found.append(self.w.step(self.w.axis_text[a], size))

@@ -35,10 +35,7 @@ def expression(fn: str, args: list[str], kinds: list[str], dtype: str) -> str:
     kind = kinds[-1]
     if fn == "cast":
         return _cast(args[0], kinds[0], dtype)
-    if is_float(kind):
-        text = _float(fn, args, kind)
-    else:
-        text = _integer(fn, args)
+    text = _float(fn, args, kind) if is_float(kind) else _integer(fn, args)
     if text is None and fn in INFIX:
         text = f"{args[0]} {INFIX[fn]} {args[1]}"
     if text is None:
@@ -147,10 +144,33 @@ def _integer(fn: str, args: list[str]) -> str | None:
 COST = {"div": 4, "sqrt": 6, "rsqrt": 8, "reciprocal": 4, "pow": 40, "mod": 10}
 COST |= dict.fromkeys(("lgamma", "digamma", "trigamma"), 60)
 COST |= dict.fromkeys(
-    (
-        "exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 sinh cosh "
-        "tanh asinh acosh atanh erf erfc cbrt sigmoid softplus"
-    ).split(),
+    [
+        "exp",
+        "exp2",
+        "expm1",
+        "log",
+        "log2",
+        "log10",
+        "log1p",
+        "sin",
+        "cos",
+        "tan",
+        "asin",
+        "acos",
+        "atan",
+        "atan2",
+        "sinh",
+        "cosh",
+        "tanh",
+        "asinh",
+        "acosh",
+        "atanh",
+        "erf",
+        "erfc",
+        "cbrt",
+        "sigmoid",
+        "softplus",
+    ],
     12,
 )
 

@@ -30,7 +30,14 @@ from symgrad.schedule.terms import (
 #: Sizes up to this are written into the text; larger ones are operands, so that
 #: layers of different widths share one kernel.
 LARGEST_LITERAL = 16
-_ARITHMETIC = ("add_fast", "mul_fast", "fma", "maximum", "minimum", "select")
+_ARITHMETIC: tuple[str, ...] = (
+    "add_fast",
+    "mul_fast",
+    "fma",
+    "maximum",
+    "minimum",
+    "select",
+)
 _ARITHMETIC += ("floor_divide", "floor_modulo")
 
 
@@ -49,6 +56,12 @@ class Slot:
     size: Size = 0
     routine: str = ""
     dtype: str = ""
+
+    @property
+    def node(self) -> Tensor:
+        """The tensor, of a slot that has one."""
+        assert self.tensor is not None
+        return self.tensor
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from symgrad.declare.dims import Dim, evaluate
+from symgrad.declare.dtypes import is_float
 from symgrad.declare.tensor import Constant, Input, Param, Reshape, Tensor
 from symgrad.emit.writer import KernelText, Slot
 from symgrad.errors import GraphError, NumericError, ShapeError
@@ -128,8 +130,8 @@ class Program:
     def _by_name(self, args: tuple, named: Mapping[str, Any]) -> tuple:
         if len(args) > len(self._names):
             raise GraphError(
-                f"the program takes {len(self._names)} inputs ({', '.join(self._names)}),"
-                f" but {len(args)} arrays were given"
+                f"the program takes {len(self._names)} inputs "
+                f"({', '.join(self._names)}), but {len(args)} arrays were given"
             )
         given = dict(zip(self._names, args, strict=False))
         for name, value in named.items():
@@ -158,8 +160,8 @@ class Program:
         missing = [n for n in self._param_names if n not in params]
         if missing:
             raise GraphError(
-                f"the parameter {missing[0]!r} is missing; give params= with an array for "
-                "each parameter (sg.init makes them)"
+                f"the parameter {missing[0]!r} is missing; give params= with an "
+                "array for each parameter (sg.init makes them)"
             )
         return tuple(params[n] for n in self._param_names)
 
@@ -252,7 +254,7 @@ def _sizes(tensors: Sequence[Tensor], arrays: Sequence[np.ndarray]) -> dict[str,
                 expected = evaluate(s, sizes)
             except KeyError as error:
                 raise ShapeError(
-                    f"the size {error} of {t.describe()} is not the dimension of any input"
+                    f"{t.describe()}: no input has a dimension {error}"
                 ) from None
             if expected != n:
                 raise ShapeError(
@@ -412,10 +414,10 @@ class _Layout:
                 total += len(k.slots)
             for s in k.slots:
                 if s.kind == "partial":
-                    self.parts_of[s.tensor] = copies
-                    self.sums[s.tensor] = self._own(s, copies)
+                    self.parts_of[s.node] = copies
+                    self.sums[s.node] = self._own(s, copies)
                 elif s.kind in ("read", "write"):
-                    self.bytes += self._nbytes(s.tensor)
+                    self.bytes += self._nbytes(s.node)
         self.operands = np.zeros(max(total, 1), np.int64)
         for k, offset, part in blocks:
             for n, s in enumerate(k.slots):
@@ -439,13 +441,13 @@ class _Layout:
             self.operands[place] = self._own(s)
         elif s.kind == "partial":
             step = evaluate(s.size, self.sizes) * 8
-            self.operands[place] = self.sums[s.tensor] + part * step
+            self.operands[place] = self.sums[s.node] + part * step
         elif s.kind == "partials":
-            self.operands[place] = self.sums[s.tensor]
+            self.operands[place] = self.sums[s.node]
         elif s.kind == "parts":
-            self.operands[place] = self.parts_of[s.tensor]
+            self.operands[place] = self.parts_of[s.node]
         else:
-            t = self.plan.in_place.get(s.tensor, s.tensor)
+            t = self.plan.in_place.get(s.node, s.node)
             fixed = self._fixed_address(t)
             if fixed is None:
                 self.slots.setdefault(t, []).append(place)
@@ -460,8 +462,6 @@ class _Layout:
 
     def _view(self, t: Tensor) -> np.ndarray:
         """Return an array over a tensor's memory."""
-        import ctypes
-
         b = _base(t)
         fixed = self._fixed_address(b)
         if fixed is None:
@@ -469,7 +469,8 @@ class _Layout:
             fixed = int(self.operands[places[0]])
         buffer = (ctypes.c_char * max(self._nbytes(b), 1)).from_address(fixed)
         count = self._nbytes(b) // np.dtype(b.dtype).itemsize
-        return np.frombuffer(buffer, b.dtype, count).reshape(self._shape(t))
+        array = np.frombuffer(buffer, np.dtype(b.dtype), count)
+        return array.reshape(self._shape(t))  # type: ignore[no-any-return]
 
     def _run_checked(self) -> None:
         """Run kernel by kernel; raise at the first node that makes a NaN."""
@@ -478,15 +479,13 @@ class _Layout:
             rows = [row for row, m in enumerate(numbers) if m == n]
             prepare(self.table[rows].copy(), self.threads)()
             for t in group.members:
-                if t in self.plan.stored and t.dtype in ("float32", "float64"):
-                    if np.isnan(self._view(t)).any():
-                        inputs = ", ".join(
-                            f"{a.describe()}{self._state(a)}" for a in t.args
-                        )
-                        raise NumericError(
-                            f"the first NaN is made by {t.describe()}, computed from "
-                            f"{inputs}"
-                        )
+                looked = t in self.plan.stored and is_float(t.dtype)
+                if looked and np.isnan(self._view(t)).any():
+                    inputs = ", ".join(a.describe() + self._state(a) for a in t.args)
+                    raise NumericError(
+                        f"the first NaN is made by {t.describe()}, computed from "
+                        f"{inputs}"
+                    )
 
     def _state(self, t: Tensor) -> str:
         b = _base(t)

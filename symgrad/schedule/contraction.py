@@ -6,6 +6,7 @@ have it, a row axis if only the first factor has it, a column axis if only the s
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -69,7 +70,7 @@ def as_gemm(t: Tensor, forced: set[Tensor]) -> Gemm | None:
         return None
     loads, copied = [], []
     for f in factors:
-        read = c.reads[f.value]  # type: ignore[index]
+        read = c.reads[f.value]
         operand = t.args[read.operand]
         load = _plain_load(operand, read.index, forced, c)
         if load is None:
@@ -166,7 +167,7 @@ def _merged(
     axes: Sequence[int], steps: dict[int, Size], extents: Sequence[Size]
 ) -> Size | None:
     """Return the stride of several axes seen as one, or None if they do not line up."""
-    for outer, inner in zip(axes, axes[1:], strict=False):
+    for outer, inner in itertools.pairwise(axes):
         if steps[outer] != steps[inner] * extents[inner]:
             return None
     return steps[axes[-1]]

@@ -56,7 +56,7 @@ class Group:
     columns: set[Tensor] = field(default_factory=set)
 
     def level(self, t: Tensor) -> str:
-        """Return ``full``, ``row`` or ``column``: for what there is a value of ``t``."""
+        """Return for what ``t`` has a value: ``full``, ``row`` or ``column``."""
         if t in self.columns:
             return "column"
         if self.gemm is not None and t is self.gemm.node:
@@ -64,7 +64,7 @@ class Group:
         return "row" if is_row_reduction(t) or t.shape != self.domain else "full"
 
     def loops(self, t: Tensor) -> Where:
-        """Return the indices at which a member's axes run through the kernel's loops."""
+        """Return the indices at which a member's axes run through the loops."""
         c: Comprehension = t.op  # type: ignore[assignment]
         if t not in self.columns or not c.rank:
             return loop_index(c.extents)
@@ -257,9 +257,9 @@ class _Fuser:
             return False
         level_rank = len(c.extents) if t.shape == g.domain or c.reduce else 0
         for load in loads:
-            if self.home.get(load.tensor) == number:
-                if not _aligned(load, load.tensor, g, split, level_rank):
-                    return False
+            inside = self.home.get(load.tensor) == number
+            if inside and not _aligned(load, load.tensor, g, split, level_rank):
+                return False
         g.split = split
         g.members.append(t)
         self.home[t] = number

@@ -137,7 +137,7 @@ def _place_updates(
 def _reads_in_place(
     g: Group, value: Tensor, parameter: Tensor, reading: Reading
 ) -> bool:
-    """Return True if a kernel reads the parameter only where it writes the new value."""
+    """Return True if a parameter is read only where its new value is written."""
     if g.kind not in ("rows", "gemm") or value.shape != parameter.shape:
         return False
     if g.gemm:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Union
+from typing import Any
 
 from symgrad.declare import dtypes
 from symgrad.declare.comprehension import (
@@ -101,7 +101,7 @@ def loop_index(extents: Sequence[Size]) -> tuple[Index, ...]:
     return tuple(Index() if n == 1 else along(a) for a, n in enumerate(extents))
 
 
-Term = Union[Number, AxisValue, SizeValue, Load, Local, Apply, Guarded]
+Term = Number | AxisValue | SizeValue | Load | Local | Apply | Guarded
 Where = tuple[Index, ...]
 
 
@@ -268,14 +268,15 @@ class Resolver:
         """
         if not any(not isinstance(a, int) for a, _ in index.terms):
             return index
-        terms = []
+        terms: list[tuple[Any, int]] = []
+        atom: Any
         for atom, factor in index.terms:
             if isinstance(atom, Quotient):
                 atom = Quotient(self._freeze(atom.index, read), atom.divisor)
             elif not isinstance(atom, int | Frozen):
                 atom = Frozen(self._normalised(read(atom.read), atom.size))
             terms.append((atom, factor))
-        return Index(tuple(terms), index.constant)  # type: ignore[arg-type]
+        return Index(tuple(terms), index.constant)
 
     def guard(self, guard: Guard) -> Term:
         """Return a guard as a bool term."""
@@ -302,13 +303,13 @@ class Resolver:
         def walk(e: Expr) -> Term:
             match e.fn:
                 case "read":
-                    return read(e.value)  # type: ignore[arg-type]
+                    return read(e.value)
                 case "axis":
-                    return axis(e.value)  # type: ignore[arg-type]
+                    return axis(e.value)
                 case "number":
-                    return Number(e.value, dtypes.weak(e.value, dtype or None))  # type: ignore[arg-type]
+                    return Number(e.value, dtypes.weak(e.value, dtype or None))
                 case "size":
-                    return SizeValue(e.value, "int64")  # type: ignore[arg-type]
+                    return SizeValue(e.value, "int64")
             args = tuple(walk(a) for a in e.args)
             return Apply(e.fn, args, self._type(e.fn, args))
 

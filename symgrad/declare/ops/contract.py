@@ -231,7 +231,7 @@ def _spelled(names: str, dots: list[str], rank: int) -> list[str]:
     return [f"{c}_" for c in before] + middle + [f"{c}_" for c in after]
 
 
-# -- windows -----------------------------------------------------------------------------
+# -- windows ------------------------------------------------------------------------
 
 
 def _tuple(what: str, value: int | Sequence[int], count: int) -> tuple[int, ...]:

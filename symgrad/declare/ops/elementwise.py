@@ -37,12 +37,54 @@ PUBLIC = {
     "logical_not": "not",
     **{
         n: n
-        for n in (
-            "isnan isinf isfinite abs sign floor ceil trunc round maximum minimum sqrt "
-            "cbrt reciprocal rsqrt square exp exp2 expm1 log log2 log10 log1p sin cos "
-            "tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh erf erfc lgamma "
-            "digamma trigamma copysign sigmoid softplus relu stop_gradient"
-        ).split()
+        for n in [
+            "isnan",
+            "isinf",
+            "isfinite",
+            "abs",
+            "sign",
+            "floor",
+            "ceil",
+            "trunc",
+            "round",
+            "maximum",
+            "minimum",
+            "sqrt",
+            "cbrt",
+            "reciprocal",
+            "rsqrt",
+            "square",
+            "exp",
+            "exp2",
+            "expm1",
+            "log",
+            "log2",
+            "log10",
+            "log1p",
+            "sin",
+            "cos",
+            "tan",
+            "asin",
+            "acos",
+            "atan",
+            "atan2",
+            "sinh",
+            "cosh",
+            "tanh",
+            "asinh",
+            "acosh",
+            "atanh",
+            "erf",
+            "erfc",
+            "lgamma",
+            "digamma",
+            "trigamma",
+            "copysign",
+            "sigmoid",
+            "softplus",
+            "relu",
+            "stop_gradient",
+        ]
     },
 }
 

@@ -85,7 +85,7 @@ def _arg(kind: str) -> Callable[..., Tensor]:
 
     function.__name__ = function.__qualname__ = kind
     function.__doc__ = (
-        f"Return the int64 index of the {kind[3:]}imum along ``axis`` (the first one).\n\n"
+        f"Return the int64 index of the {kind[3:]}imum along ``axis`` (the first).\n\n"
         "Of a flattened array where ``axis`` is None.  NaN counts as the extreme."
     )
     return function
@@ -200,7 +200,7 @@ def _cumulative(kind: str, x: Any, axis: int | None, include_initial: bool) -> T
 def cumulative_sum(
     x: Any, axis: int | None = None, *, include_initial: bool = False
 ) -> Tensor:
-    """Return the running sums along ``axis``; with ``include_initial`` 0 comes first."""
+    """Return the running sums along ``axis``; ``include_initial`` puts 0 first."""
     return _cumulative("sum", x, axis, include_initial)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -203,9 +204,7 @@ def split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     else:
         cuts = [0, *sections, extent]
     key = (slice(None),) * a
-    return [
-        getitem(t, (*key, slice(s, e))) for s, e in zip(cuts, cuts[1:], strict=False)
-    ]
+    return [getitem(t, (*key, slice(s, e))) for s, e in itertools.pairwise(cuts)]
 
 
 def pad(x: Any, pad_width: Any, constant_values: float = 0) -> Tensor:
@@ -249,11 +248,12 @@ def roll(x: Any, shift: int, axis: int | None = None) -> Tensor:
     if axis is None:
         return reshape(roll(reshape(t, -1), shift, 0), t.shape)
     a = one_axis("roll", t, axis)
-    if not isinstance(t.shape[a], int):
+    extent = t.shape[a]
+    if not isinstance(extent, int):
         raise ShapeError(f"roll: dimension {a} of {t.describe()} must be an integer")
-    if t.shape[a] == 0:
+    if extent == 0:
         return t
-    cut = -shift % t.shape[a]
+    cut = -shift % extent
     key = (slice(None),) * a
     return concat([t[(*key, slice(cut, None))], t[(*key, slice(0, cut))]], a)
 
@@ -282,7 +282,7 @@ def repeat(x: Any, repeats: int, axis: int | None = None) -> Tensor:
     return reshape(build.broadcast_to(wide, shape), new)
 
 
-# -- indexing ----------------------------------------------------------------------------
+# -- indexing -----------------------------------------------------------------------
 
 
 def getitem(t: Tensor, key: Any) -> Tensor:
@@ -299,8 +299,8 @@ def getitem(t: Tensor, key: Any) -> Tensor:
     consuming = [k for k in keys if k is not None and k is not Ellipsis]
     if len(consuming) > t.ndim:
         raise ShapeError(
-            f"{t.describe()} has {t.ndim} dimensions, but {len(consuming)} indices were "
-            "given"
+            f"{t.describe()} has {t.ndim} dimensions, but {len(consuming)} "
+            "indices were given"
         )
     place = next((n for n, k in enumerate(keys) if k is Ellipsis), len(keys))
     fill = [slice(None)] * (t.ndim - len(consuming))
@@ -353,8 +353,9 @@ class _Indexing:
         if isinstance(extent, int) and all(
             s is None or isinstance(s, int) for s in (k.start, k.stop, k.step)
         ):
-            start, stop, step = k.indices(extent)
-            count: Size = len(range(start, stop, step))
+            places = range(*k.indices(extent))
+            start: Size = places.start
+            count: Size = len(places)
         else:
             start, count = _symbolic_slice(k, extent, step)
         self.index.append(affine([(len(self.shape), step)], start))

@@ -6,8 +6,10 @@ operands, so a kernel's *contexts*, the tables of what operations mean, hold onl
 numbers, ranges, tuples and NumPy's functions of scalars.
 """
 
+import gc
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -199,18 +201,34 @@ def _flags() -> Any:
     return flags
 
 
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Put off the collector, which would walk through all of Numba again and again.
+
+    It takes half the time of translating a long kernel otherwise.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 @global_compiler_lock
 def lower(function: Callable[..., Any]) -> tuple[Any, Modules]:
     """Translate a kernel's function: Numba's description of it, and its LLVM modules.
 
     A parameter named `operands` is the table of operands; all others are integers.
     """
-    try:
-        with target_override(TARGET):
-            return _lower(function, _KernelDispatcher.targetdescr)
-    except (errors.NumbaError, NotImplementedError):
-        # It may call functions compiled by Numba, or what only Numba's own target has.
-        return _lower(function, cpu_target)
+    with _no_garbage_collection():
+        try:
+            with target_override(TARGET):
+                return _lower(function, _KernelDispatcher.targetdescr)
+        except (errors.NumbaError, NotImplementedError):
+            # It calls what Numba compiles itself, or what only Numba's target has.
+            return _lower(function, cpu_target)
 
 
 def _lower(function: Callable[..., Any], target: Any) -> tuple[Any, Modules]:

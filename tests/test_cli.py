@@ -63,7 +63,7 @@ def test_cache(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("SYMGRAD_CACHE_DIR", str(tmp_path / "kept"))
     assert run("cache", "--info") == 0
     assert capsys.readouterr().out == f"{tmp_path / 'kept'}: 0 entries, 0 B\n"
-    from symgrad.run.cache import put
+    from symgrad.cache import put
 
     put("blob", bytes(2000))
     assert run("cache", "--clear") == 0
@@ -113,9 +113,9 @@ def test_digits():
     assert images.shape == (1797, 64)
     assert sorted(set(labels.tolist())) == list(range(10))
     train, test = demo.load_samples()
-    assert len(train["label"]) == 1437
-    assert len(test["label"]) == 360
-    assert train["image"].max() == 1.0
+    assert len(train["y"]) == 1437
+    assert len(test["y"]) == 360
+    assert train["X"].max() == 1.0
 
 
 def test_the_demonstration(tmp_path, capsys, monkeypatch):
@@ -130,7 +130,7 @@ def test_the_demonstration(tmp_path, capsys, monkeypatch):
         "digits.safetensors", "gradient_flow.png", "gradient_flow.svg",
         "gradients.txt", "training_step.py",
     ]  # fmt: skip
-    assert "layer3/W" in (out / "gradients.txt").read_text()
+    assert "∂L/∂W3 = H2ᵀ G3" in (out / "gradients.txt").read_text()
     assert (out / "gradient_flow.png").read_bytes().startswith(b"\x89PNG")
     assert "<svg" in (out / "gradient_flow.svg").read_text()
     assert "def kernel(" in (out / "training_step.py").read_text()

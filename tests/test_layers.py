@@ -15,6 +15,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 #: A stage imports only itself and stages above it in this list.
 STAGES = (
     ("errors",),
+    ("cache",),
     ("declare", "data"),
     ("derivation",),
     ("simplification",),

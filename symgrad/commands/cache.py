@@ -18,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Show or empty the cache."""
-    from symgrad.run.cache import cache_info, clear_cache
+    from symgrad.cache import cache_info, clear_cache
 
     found = clear_cache() if args.clear else cache_info()
     place = found.path or "in memory"

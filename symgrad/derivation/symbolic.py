@@ -5,17 +5,21 @@ SymPy sees scalar bodies only, never a network: one scalar function is derived o
 
 from __future__ import annotations
 
-from functools import cache, reduce
+import functools
+import hashlib
 from typing import Any
 
+from symgrad import cache
 from symgrad.declare import scalar
 from symgrad.declare.scalar import FUNCTIONS, Expr
 from symgrad.errors import DerivationError
 
 VARIABLES = ("x", "y", "z")
+#: Changed whenever ``to_sympy`` or ``from_sympy`` gives other results.
+_RULES = 1
 
 
-@cache
+@functools.cache
 def slope(fn: str, position: int) -> Expr:
     """Return the derivative of a scalar function by one argument, over ``x, y, z``.
 
@@ -28,7 +32,22 @@ def slope(fn: str, position: int) -> Expr:
     if info.result == "bool":
         return scalar.number(0)
     body = Expr(fn, *(scalar.var(v) for v in VARIABLES[: info.arity]))
-    return differentiate(body, VARIABLES[position])
+    return _remembered(body, VARIABLES[position])
+
+
+def _remembered(body: Expr, name: str) -> Expr:
+    """Return a derivative from the cache on disk, else SymPy's.
+
+    Importing SymPy takes longer than everything else that a warm start does.
+    """
+    question = f"{body} by {name}".encode()
+    key = f"slope-{_RULES}-{hashlib.blake2b(question, digest_size=16).hexdigest()}"
+    known = cache.get(key)
+    if known is not None:
+        return scalar.parse(known.decode())
+    found = differentiate(body, name)
+    cache.put(key, repr(found).encode())
+    return found
 
 
 def differentiate(body: Expr, name: str) -> Expr:
@@ -88,7 +107,7 @@ _FROM_SYMPY = {
 }
 
 
-@cache
+@functools.cache
 def _own_function(fn: str) -> Any:
     """Return the SymPy function of a name that SymPy does not know."""
     import sympy
@@ -208,7 +227,7 @@ def from_sympy(e: Any) -> Expr:
     if fn in FUNCTIONS:
         args = [from_sympy(a) for a in e.args]
         if FUNCTIONS[fn].arity == 2 and len(args) > 2:
-            return reduce(lambda a, b: scalar.call(fn, a, b), args)
+            return functools.reduce(lambda a, b: scalar.call(fn, a, b), args)
         return scalar.call(fn, *args)
     raise DerivationError(
         f"{e} contains {name}, which has no counterpart in a kernel; rewrite it with "

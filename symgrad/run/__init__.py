@@ -23,8 +23,6 @@ A kernel is the text of a module with one function `kernel(operands, lo, hi)`:
 | `driver` | `prepare(table, threads)` | a function that does so at the least cost |
 | `arrays` | `ArgumentBinder(specs, operands).bind` | arrays to operands, checked |
 | `pool` | `default_threads()` | what `threads=None` means |
-| `cache` | `get(name)`, `put(name, data)` | small blobs |
-| `cache` | `cache_info()`, `clear_cache()` | for the command line |
 
 A table has int64 rows `[fn, operands, lo, hi, grain, operand_stride]`, see `driver`.
 The modules behind these: `frontend` (Numba: function to LLVM IR), `compiler` (IR to

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import llvmlite
 
+from symgrad.cache import default
 from symgrad.run import loader
-from symgrad.run.cache import default
 from symgrad.run.target import cpu
 
 _addresses: dict[str, int] = {}

@@ -469,8 +469,8 @@ class _Layout:
             fixed = int(self.operands[places[0]])
         buffer = (ctypes.c_char * max(self._nbytes(b), 1)).from_address(fixed)
         count = self._nbytes(b) // np.dtype(b.dtype).itemsize
-        array = np.frombuffer(buffer, np.dtype(b.dtype), count)
-        return array.reshape(self._shape(t))  # type: ignore[no-any-return]
+        array = np.frombuffer(buffer, np.dtype(b.dtype), count)  # type: ignore[call-overload]
+        return array.reshape(self._shape(t))
 
     def _run_checked(self) -> None:
         """Run kernel by kernel; raise at the first node that makes a NaN."""

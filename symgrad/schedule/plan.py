@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from symgrad.declare.tensor import Reshape, Tensor, topological
-from symgrad.schedule.fuse import Group, Reading, base, fuse, is_leaf, reads_of
+from symgrad.schedule.fuse import (
+    Group,
+    Reading,
+    base,
+    fuse,
+    is_leaf,
+    is_row_reduction,
+    reads_of,
+)
 from symgrad.schedule.terms import loop_index, strides
 
 
@@ -144,7 +152,8 @@ def _reads_in_place(
         factors = (g.gemm.left.tensor, g.gemm.right.tensor)
         if any(base(f) is parameter for f in factors):
             return False
-    if g.level(value) != "full" or (g.split is not None and g.kind == "rows"):
+    passes = any(is_row_reduction(t) for t in g.members if g.level(t) == "row")
+    if g.level(value) != "full" or passes:
         return False
     expected = tuple(
         (a, s)

@@ -8,7 +8,7 @@ import pytest
 
 from symgrad.errors import CompileError
 from symgrad.run import kernels, loader
-from symgrad.run.cache import Cache
+from symgrad.cache import Cache
 from tests.run.support import CALL, kernel_text, run_kernel, table
 
 ADD = """

@@ -6,8 +6,8 @@ import warnings
 
 import pytest
 
-from symgrad.run import cache
-from symgrad.run.cache import Cache, seal, unseal
+from symgrad import cache
+from symgrad.cache import Cache, seal, unseal
 
 
 def test_what_is_put_is_got_by_any_process(tmp_path):
@@ -144,7 +144,8 @@ def test_the_environment_names_the_default_cache(tmp_path, monkeypatch):
 WORKER = """
 import os, signal, sys
 import numpy as np
-from symgrad.run import cache, kernels
+from symgrad import cache
+from symgrad.run import kernels
 from tests.run.support import CALL, kernel_text, table
 
 if sys.argv[1] == "die":  # in the middle of writing the second machine code

@@ -28,8 +28,8 @@ def main(epochs=30):
     images, labels = digits()
     order = np.random.default_rng(0).permutation(len(images))
     train, test = order[:1437], order[1437:]
-    data = {"x": images[train] / 16, "y": labels[train]}
-    held_out = {"x": images[test] / 16, "y": labels[test]}
+    data = {"x": images[train], "y": labels[train]}
+    held_out = {"x": images[test], "y": labels[test]}
 
     trainer = sg.Trainer(loss, sg.optim.Adam(3e-3))
     history = trainer.fit(

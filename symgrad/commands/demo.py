@@ -96,7 +96,7 @@ class Stages:
         from rich.padding import Padding
         from rich.text import Text
 
-        self.console.print(Padding(Text(text), (0, 0, 0, indent)))
+        self.console.print(Padding(Text(text), (0, 0, 0, indent), expand=False))
 
     def write(self, name: str, text: str) -> None:
         """Write a text file."""
@@ -150,8 +150,6 @@ def writable(out: Path) -> Path:
 class Model:
     """The tensors of the classifier."""
 
-    image: Tensor
-    label: Tensor
     loss: Tensor
     accuracy: Tensor
     params: list[Tensor]
@@ -161,10 +159,10 @@ def declare() -> Model:
     """Return a perceptron with two hidden layers and its mean cross-entropy."""
     import symgrad as sg
 
-    image = sg.input("image", ("batch", WIDTHS[0]))
-    label = sg.input("label", ("batch",), dtype="int64")
+    X = sg.input("X", ("batch", WIDTHS[0]))
+    y = sg.input("y", ("batch",), dtype="int64")
     params: list[Tensor] = []
-    h: Any = image
+    h: Any = X
     for n, (rows, columns) in enumerate(pairwise(WIDTHS), start=1):
         with sg.scope(f"layer{n}"):
             W = sg.param("W", (rows, columns), init="he_normal")
@@ -174,21 +172,20 @@ def declare() -> Model:
                 h = sg.relu(h)
         params += [W, b]
     with sg.scope("loss"):
-        right = sg.log_softmax(h) * sg.one_hot(label, WIDTHS[-1])
+        right = sg.log_softmax(h) * sg.one_hot(y, WIDTHS[-1])
         loss = -sg.mean(sg.sum(right, axis=-1))
-    accuracy = sg.mean(sg.argmax(h, axis=-1) == label)
-    return Model(image, label, loss, accuracy, params)
+    accuracy = sg.mean(sg.argmax(h, axis=-1) == y)
+    return Model(loss, accuracy, params)
 
 
 def load_samples() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return the training and the test digits: a fixed split, pixels from 0 to 1."""
+    """Return the training and the test digits: a fixed split."""
     from symgrad.data import digits
 
     images, labels = digits()
-    pixels = (images / 16).astype("float32")
     order = np.random.default_rng(0).permutation(len(images))
     train, test = (
-        {"image": pixels[part], "label": labels[part].astype("int64")}
+        {"X": images[part], "y": labels[part]}
         for part in (order[:TRAINING], order[TRAINING:])
     )
     return train, test
@@ -213,7 +210,8 @@ def compile_step(stages: Stages, model: Model, threads: int | None) -> Trainer:
     """Return the trainer, its step compiled; write the emitted source."""
     import symgrad as sg
 
-    trainer = sg.Trainer(model.loss, sg.optim.Adam(RATE), seed=0, threads=threads)
+    with stages.console.status("compiling"):
+        trainer = sg.Trainer(model.loss, sg.optim.Adam(RATE), seed=0, threads=threads)
     report = trainer.program.report()
     stages.say(
         f"Forward, backward and the Adam update are one program of {report['kernels']} "
@@ -230,12 +228,12 @@ def train(
     learned, tested = samples
     stages.say(
         f"{TRAINING:,} digits in batches of {BATCH}, {epochs} times; the other "
-        f"{len(tested['label'])} are the test."
+        f"{len(tested['y'])} are the test."
     )
     trainer.fit(learned, epochs, BATCH)
     metrics = {"accuracy": model.accuracy}
     found = trainer.evaluate(tested, metrics)
-    speed = epochs * TRAINING / sum(trainer.history["seconds"])
+    speed = TRAINING / np.median(trainer.history["seconds"])
     stages.say(
         f"Test accuracy {found['accuracy']:.1%}, loss {found['loss']:.4f}; "
         f"{speed:,.0f} digits a second."
@@ -249,8 +247,9 @@ def draw(stages: Stages, model: Model, trainer: Trainer, samples: Any) -> None:
     import symgrad as sg
 
     batch = {name: array[:256] for name, array in samples[0].items()}
-    picture = sg.draw(model.loss, view="flow", data=batch, params=trainer.params)
-    for name in ("gradient_flow.svg", "gradient_flow.png"):
-        picture.save(stages.out / name)
-        stages.wrote(name)
+    with stages.console.status("drawing"):
+        picture = sg.draw(model.loss, view="flow", data=batch, params=trainer.params)
+        for name in ("gradient_flow.svg", "gradient_flow.png"):
+            picture.save(stages.out / name)
+            stages.wrote(name)
     stages.say("The graph, with the gradient's measured size on every edge.")

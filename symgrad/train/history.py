@@ -40,11 +40,14 @@ class History(dict[str, list[float]]):
             from matplotlib.figure import Figure
         except ImportError:
             raise SymgradError(
-                "history.plot() needs matplotlib: pip install matplotlib"
+                "history.plot() needs matplotlib: pip install 'symgrad[plot]'"
             ) from None
-        if not self.get("epoch"):
+        if not self.get("lr"):
             raise SymgradError("history.plot(): no epoch has been completed yet")
-        shown = [c for c in self if c not in ("epoch", "seconds")]
+        hidden = {"epoch", "seconds"}
+        if len(set(self["lr"])) == 1:
+            hidden.add("lr")  # a constant rate is no curve
+        shown = [c for c in self if c not in hidden]
         groups = [[c for c in shown if c.endswith("loss")]]
         groups += [
             [c for c in (m, f"validation_{m}") if c in self]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -71,23 +72,19 @@ class Bar(Silent):
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self.epochs, self.row = epochs, ""
-        self.started, self.shown, self.seen = time.monotonic(), 0.0, 0
+        self.started, self.shown, self.seen = 0.0, 0.0, 0
         self.bar = Progress(
             TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             BarColumn(bar_width=None),
-            TextColumn("loss {task.fields[loss]:.4f}"),
-            TextColumn("{task.fields[rate]:,.0f}/s"),
+            TextColumn("{task.fields[loss]}"),
+            TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(compact=True),
             console=Console(stderr=True),
         )
-        self.waiting = done  # samples not shown yet
-        self.now: dict[str, Any] = {
-            "epoch": first + 1,
-            "epochs": epochs,
-            "loss": 0.0,
-            "rate": 0.0,
-        }
-        self.task = self.bar.add_task("", total=(epochs - first) * samples, **self.now)
+        self.waiting, self.loss = done, math.nan  # not shown yet
+        self.now: dict[str, Any] = {"epoch": first + 1, "epochs": epochs}
+        total = (epochs - first) * samples
+        self.task = self.bar.add_task("", total=total, loss="", rate="", **self.now)
 
     def __enter__(self) -> Bar:
         self.bar.start()
@@ -99,20 +96,24 @@ class Bar(Silent):
 
     def batch(self, loss: float, samples: int) -> None:
         """Note a batch; redraw if the last time is a while ago."""
+        if not self.seen:  # what comes before is preparation
+            self.started = time.monotonic()
         self.waiting += samples
         self.seen += samples
-        self.now["loss"] = loss
+        self.loss = loss
         if time.monotonic() - self.shown > EVERY:
             self._show()
 
     def epoch(self, row: Mapping[str, float]) -> None:
         """Note an epoch."""
         self.now["epoch"] = min(int(row["epoch"]) + 1, self.epochs)
-        self.now["loss"] = row["loss"]
+        self.loss = row["loss"]
 
     def _show(self) -> None:
         self.shown = time.monotonic()
-        self.now["rate"] = self.seen / max(self.shown - self.started, 1e-9)
+        if self.seen:
+            rate = self.seen / max(self.shown - self.started, 1e-9)
+            self.now |= {"loss": f"loss {self.loss:.4f}", "rate": f"{rate:,.0f}/s"}
         self.bar.update(self.task, advance=self.waiting, **self.now)
         self.waiting = 0
 

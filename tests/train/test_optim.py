@@ -114,7 +114,9 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("optimizer", "rule"), CASES, ids=repr)
+@pytest.mark.parametrize(
+    ("optimizer", "rule"), CASES, ids=lambda c: getattr(c, "__name__", repr(c))
+)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_against_a_plain_loop(optimizer, rule, dtype):
     rng = np.random.default_rng(1)

@@ -9,7 +9,7 @@ import functools
 import hashlib
 from typing import Any
 
-from symgrad import cache
+from symgrad.cache import get, put
 from symgrad.declare import scalar
 from symgrad.declare.scalar import FUNCTIONS, Expr
 from symgrad.errors import DerivationError
@@ -42,11 +42,11 @@ def _remembered(body: Expr, name: str) -> Expr:
     """
     question = f"{body} by {name}".encode()
     key = f"slope-{_RULES}-{hashlib.blake2b(question, digest_size=16).hexdigest()}"
-    known = cache.get(key)
+    known = get(key)
     if known is not None:
         return scalar.parse(known.decode())
     found = differentiate(body, name)
-    cache.put(key, repr(found).encode())
+    put(key, repr(found).encode())
     return found
 
 

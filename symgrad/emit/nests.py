@@ -7,7 +7,7 @@ from dataclasses import replace
 from symgrad.declare.comprehension import Comprehension, along
 from symgrad.declare.dims import Size, product
 from symgrad.declare.tensor import Tensor
-from symgrad.emit.rows import BLOCK, reduction_step
+from symgrad.emit.reductions import BLOCK, reduction_step
 from symgrad.emit.scalars import literal
 from symgrad.emit.writer import KernelText, Writer, indent
 from symgrad.schedule.fuse import Group, Reading

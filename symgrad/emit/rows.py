@@ -8,21 +8,17 @@ Behind a matrix product the same loops run over each panel of rows just computed
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-from symgrad.declare import dtypes
 from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.dims import Size, product
-from symgrad.declare.dtypes import short
 from symgrad.declare.tensor import Tensor
+from symgrad.emit.layout import Layout, layout_of, product_of
 from symgrad.emit.matmul import PANEL, panel_loop, rows_of
+from symgrad.emit.reductions import BLOCK, reduction_step
 from symgrad.emit.scalars import literal
 from symgrad.emit.writer import KernelText, Writer, indent
 from symgrad.schedule.fuse import Group, Reading, is_row_reduction
 from symgrad.schedule.terms import (
-    Apply,
-    AxisValue,
-    Guarded,
     Load,
     Local,
     Resolver,
@@ -33,22 +29,7 @@ from symgrad.schedule.terms import (
     strides,
 )
 
-#: A sum in float32 over more terms than this goes through float64 partial sums.
-BLOCK = 4096
 _CHEAP = 6
-
-
-@dataclass
-class Layout:
-    """The loops of a kernel: rows (flattened into one) and inner loops.
-
-    ``rows`` and ``inner`` are lists of (axis, extent); an axis stands for all those
-    that were merged into it, ``dropped`` ones have extent 1 or are merged away.
-    """
-
-    rows: list[tuple[int, Size]]
-    inner: list[tuple[int, Size]]
-    flat: bool
 
 
 def emit_rows(group: Group, stored: set[Tensor], reading: Reading) -> KernelText:
@@ -78,16 +59,15 @@ class _Rows:
         return self.g.level(t) == "column"
 
     def _reduces(self, t: Tensor) -> bool:
-        return is_row_reduction(t) and t not in self._product() and not self._column(t)
-
-    def _product(self) -> set[Tensor]:
-        return {self.g.gemm.node} if self.g.gemm else set()
+        return (
+            is_row_reduction(t) and t not in product_of(self.g) and not self._column(t)
+        )
 
     def _assign_passes(self) -> dict[Tensor, int]:
         """Return the pass of each member (of row values: the pass they follow + 1)."""
         found: dict[Tensor, int] = {}
         for t in self.g.members:
-            if t in self._product():
+            if t in product_of(self.g):
                 found[t] = 0
                 continue
             ready = 0
@@ -132,63 +112,10 @@ class _Rows:
 
     # -- loops -----------------------------------------------------------------------
 
-    def _layout(self) -> Layout:
-        extents = self.g.domain
-        loads, used = self._uses()
-        live = [a for a, n in enumerate(extents) if n != 1]
-        split = self.g.split
-        groups: list[list[int]] = []
-        for a in live:
-            new_side = split is not None and groups and groups[-1][-1] < split <= a
-            if groups and not new_side and self._merges(groups[-1][-1], a, loads, used):
-                groups[-1].append(a)
-            else:
-                groups.append([a])
-        merged = [(g[-1], product(extents[a] for a in g)) for g in groups]
-        if split is None:
-            if len(merged) <= 1 and self.g.gemm is None:
-                inner = merged or [(0, 1)]
-                return Layout([], inner, True)
-            return Layout(merged[:-1], merged[-1:], False)
-        rows = [(a, n) for a, n in merged if a < split]
-        return Layout(rows, [(a, n) for a, n in merged if a >= split], False)
-
-    def _uses(self) -> tuple[list[Load], set[int]]:
-        """Return what all members read, and the axes whose index itself is used."""
-        loads: list[Load] = []
-        used: set[int] = set()
-        for t in self.g.members:
-            if t in self._product():
-                continue
-            resolver = Resolver(
-                lambda n: self.reading.looks_through(n), lambda n, w: None
-            )
-            _scan(resolver.body(t, dict(enumerate(self._axes(t)))), loads, used)
-        extents = self.g.domain
-        for t in self.g.members:
-            steps = strides(t.shape)
-            if self._column(t):
-                continue
-            if t.shape == extents or t.ndim <= len(extents):
-                linear = tuple((a, s) for a, s in enumerate(steps) if t.shape[a] != 1)
-                loads.append(Load(t, linear, 0, (), t.dtype))
-        return loads, used
-
-    def _merges(self, a: int, b: int, loads: list[Load], used: set[int]) -> bool:
-        """Return True if axes ``a`` and ``b`` are one run of memory for every load."""
-        if a in used or b in used:
-            return False
-        extent = self.g.domain[b]
-        for load in loads:
-            steps = dict(load.linear)
-            if steps.get(a, 0) != steps.get(b, 0) * extent:
-                return False
-        return True
-
     # -- the kernel ------------------------------------------------------------------
 
     def kernel(self) -> KernelText:
-        layout = self._layout()
+        layout = layout_of(self.g, self.reading)
         self.layout = layout
         body = self._flat(layout) if layout.flat else self._rowwise(layout)
         text = self.w.module([t for t in self.g.members if t in self.stored], body)
@@ -310,7 +237,7 @@ class _Rows:
 
     def _runs_in(self, t: Tensor, number: int) -> bool:
         """Return True if a pass computes an element of ``t`` for each point."""
-        if t in self._product():
+        if t in product_of(self.g):
             return t in self.stored and self.panel[1]
         row = self._row_level(t) and not self._reduces(t)
         return self.passes[t] == number and not row
@@ -329,7 +256,7 @@ class _Rows:
         self._accumulators: list[tuple[Tensor, str, list[str]]] = []
         self._totals: list[tuple[Tensor, str]] = []
         for t in self.g.members:
-            if t in self._product():
+            if t in product_of(self.g):
                 self._take_product(t)
             elif self.passes[t] == number and self._column(t):
                 self._accumulate_column(t)
@@ -356,7 +283,7 @@ class _Rows:
             self.passes[u] > self.passes[t]
             and any(load.tensor is t for load in self.reading.loads(u, self._axes(u)))
             for u in self.g.members
-            if u not in self._product() and u is not t
+            if u not in product_of(self.g) and u is not t
         )
 
     def _cheap(self, t: Tensor) -> bool:
@@ -537,72 +464,3 @@ class _Rows:
             found.append(self.w.step(self.w.axis_text[a], size))
             size = size * n
         return found
-
-
-def reduction_step(
-    w: Writer, kind: str, name: str, value: str, dtype: str, index: str
-) -> tuple[list[str], list[str]]:
-    """Return the lines of one step of a reduction, and those that start it."""
-    floating = dtypes.is_float(dtype)
-    match kind:
-        case "sum" | "prod":
-            symbol, fast = ("+", "add_fast") if kind == "sum" else ("*", "mul_fast")
-            start = literal(0 if kind == "sum" else 1, dtype)
-            if floating:
-                return [f"{name} = {w.use(fast)}({name}, {value})"], [
-                    f"{name} = {start}"
-                ]
-            return [f"{name} = {name} {symbol} {value}"], [f"{name} = {start}"]
-        case "max" | "min":
-            extreme = _extreme(kind, dtype)
-            if floating:
-                function = w.use("maximum" if kind == "max" else "minimum")
-                return [f"{name} = {function}({name}, {value})"], [
-                    f"{name} = {extreme}"
-                ]
-            return [f"{name} = {kind}({name}, {value})"], [f"{name} = {extreme}"]
-        case "any":
-            return [f"{name} = {name} | {value}"], [f"{name} = False"]
-        case "all":
-            return [f"{name} = {name} & {value}"], [f"{name} = True"]
-    best, test = f"{name}_best", ">" if kind == "argmax" else "<"
-    better = f"{value} {test} {best}"
-    if floating:
-        better = f"({better}) | (({value} != {value}) & ({best} == {best}))"
-    start = _extreme("max" if kind == "argmax" else "min", dtype)
-    select = w.use("select")
-    hit = f"{name}_hit"
-    return (
-        [
-            f"{hit} = ({better}) | ({name} < 0)",
-            f"{name} = {select}({hit}, {index}, {name})",
-            f"{best} = {select}({hit}, {value}, {best})",
-        ],
-        [f"{name} = -1", f"{best} = {start}"],
-    )
-
-
-def _extreme(kind: str, dtype: str) -> str:
-    """Return the identity of a max or min."""
-    if dtypes.is_float(dtype):
-        return literal(float("-inf") if kind == "max" else float("inf"), dtype)
-    if dtype == "bool":
-        return "False" if kind == "max" else "True"
-    bits = 31 if short(dtype) == "i32" else 63
-    return literal(-(2**bits) if kind == "max" else 2**bits - 1, dtype)
-
-
-def _scan(term: Term, loads: list[Load], used: set[int]) -> None:
-    """Collect the loads of a term, and the axes that occur outside plain offsets."""
-    stack = [term]
-    while stack:
-        here = stack.pop()
-        if isinstance(here, Load):
-            loads.append(here)
-            stack += [e for e, _ in here.extra]
-        elif isinstance(here, AxisValue):
-            used.add(here.axis)
-        elif isinstance(here, Apply):
-            stack += here.args
-        elif isinstance(here, Guarded):
-            stack += [here.condition, here.value]

@@ -50,6 +50,14 @@ from symgrad.emit.libm.rounding import (
     trunc_f32,
     trunc_f64,
 )
+from symgrad.emit.libm.trigonometric import (
+    cos_f32,
+    cos_f64,
+    sin_f32,
+    sin_f64,
+    tan_f32,
+    tan_f64,
+)
 
 # Every function without its suffix, and how many arguments it takes.
 FUNCTIONS: dict[str, int] = {

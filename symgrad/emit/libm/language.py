@@ -44,6 +44,11 @@ class Format:
         """The least normal number."""
         return 2.0 ** (1 - self.bias)
 
+    @property
+    def sign(self) -> int:
+        """The sign bit alone, as a signed integer."""
+        return -1 << (self.integer.width - 1)
+
     def pattern(self, number: float) -> int:
         """The bits of a number, as a signed integer."""
         real, integer = ("<f", "<i") if self.mantissa == 23 else ("<d", "<q")
@@ -244,6 +249,11 @@ def from_bits(n: Value) -> Value:
 def shift_right_zero(n: Value, count: Value | int) -> Value:
     """The logical shift, which brings in zeros."""
     return Value(n.builder, n.builder.lshr(n.code, n.like(count).code))
+
+
+def truncate(n: Value) -> Value:
+    """The low half of a 64-bit integer."""
+    return Value(n.builder, n.builder.trunc(n.code, F32.integer))
 
 
 def widen(x: Value) -> Value:

@@ -131,7 +131,7 @@ def fold_sum(t: Tensor, facts: Facts) -> Tensor | None:
     return constant(np.asarray(total, t.dtype))
 
 
-# -- scalar factors ------------------------------------------------------------------------
+# -- scalar factors --------------------------------------------------------------------
 
 
 def merge_factors(t: Tensor, facts: Facts) -> Tensor | None:
@@ -183,7 +183,7 @@ def scaled(t: Tensor) -> tuple[Tensor, float, bool] | None:
 
 
 def negate_factor(t: Tensor, facts: Facts) -> Tensor | None:
-    """``-(x·s)`` is ``x·(-s)`` for a scalar ``s``; likewise ``-(s/x)`` and ``-(x/s)``."""
+    """``-(x·s)`` is ``x·(-s)`` for a scalar ``s``; likewise in quotients."""
     del facts
     (inner,) = operands(t)
     fn = function(inner)

@@ -11,7 +11,13 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from symgrad.declare.tensor import Tensor, exact_scope, topological
-from symgrad.simplification.nodes import Facts, Rewrite, kind, source, with_args
+from symgrad.simplification.nodes import (
+    Facts,
+    Rewrite,
+    passes,
+    source,
+    with_args,
+)
 from symgrad.simplification.printing import print_node
 
 
@@ -32,9 +38,19 @@ Choose = Callable[[Tensor], Sequence[Rule]]
 class Rewriter:
     """Normal forms of the nodes of one graph."""
 
-    def __init__(self, outputs: Sequence[Tensor], choose: Choose, trace: bool) -> None:
+    def __init__(
+        self,
+        outputs: Sequence[Tensor],
+        choose: Choose,
+        trace: bool = False,
+        before: Rewriter | None = None,
+    ) -> None:
         self.outputs, self.choose, self.trace = outputs, choose, trace
         self.facts = Facts()
+        self.settled: set[Tensor] = set()
+        if before is not None:
+            self.settled = before.settled
+            self.facts.shared = before.facts.shared
         self.normal: dict[Tensor, Tensor] = {}
         self.next: dict[Tensor, Tensor] = {}
         self.rewrites: list[Rewrite] = []
@@ -47,6 +63,17 @@ class Rewriter:
         for t in order:
             self._normalise(t)
         return [self.normal[t] for t in self.outputs]
+
+    def finished(self, outputs: Sequence[Tensor]) -> bool:
+        """Return True if no rule applies to the result; else note where one may.
+
+        Only a node for which a rule left another one alone, that has one user now.
+        """
+        now = count_uses(topological(outputs), outputs)
+        again = {t for x, t in self.facts.shared if now.get(x, 2) <= 1 and t in now}
+        self.settled = set(now) - again
+        self.facts.shared = [(x, t) for x, t in self.facts.shared if t not in again]
+        return not again
 
     def _normalise(self, root: Tensor) -> None:
         normal, following = self.normal, self.next
@@ -78,10 +105,12 @@ class Rewriter:
         """Rewrite once a node whose operands are normal."""
         with exact_scope(t.scope):
             args = [self.normal[a] for a in t.args]
-            found: Tensor | None = with_args(t, args)
+            found: Tensor | None = None
             name = ""
-            if found is t:
-                found = None
+            self.facts.here = t
+            if any(a is not b for a, b in zip(args, t.args, strict=True)):
+                found = with_args(t, args)
+            elif t not in self.settled:
                 for rule in self.choose(t):
                     found = rule.apply(t, self.facts)
                     if found is not None and found is not t:
@@ -112,17 +141,7 @@ class Rewriter:
                 uses[found] = count
                 if not passes(found):
                     return
-                found = found.args[0] if is_reshape(found) else source(found)
-
-
-def passes(t: Tensor) -> bool:
-    """Return True for a node that computes nothing of its own."""
-    return kind(t) in ("movement", "cast", "reshape")
-
-
-def is_reshape(t: Tensor) -> bool:
-    """Return True for a reshape."""
-    return kind(t) == "reshape"
+                found = source(found)
 
 
 def count_uses(order: Sequence[Tensor], outputs: Sequence[Tensor]) -> dict[Tensor, int]:

@@ -1,7 +1,7 @@
 """Read through a movement: substitute its index map into the statement that reads it.
 
-y[A] = … x[φ(A)] …,   x[B] = z[ψ(B)] if g(B) else 0
-    ->  y[A] = … z[ψ(φ(A))] …  if g(φ(A))
+``y[A] = … x[φ(A)] …`` where ``x[B] = z[ψ(B)] if g(B) else 0`` becomes
+``y[A] = … z[ψ(φ(A))] … if g(φ(A))``.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from symgrad.declare.comprehension import (
 )
 from symgrad.declare.tensor import Tensor
 from symgrad.simplification.nodes import (
-    axes_of_guards,
-    axes_of_read,
-    in_range,
     replaced,
     statement,
+)
+from symgrad.simplification.structure import (
+    in_range,
+    structure,
 )
 
 
@@ -31,9 +32,8 @@ def reachable(c: Comprehension, k: int, inner: Tensor) -> bool:
     range would be clamped, which composition does not do.
     """
     op = statement(inner)
-    used = axes_of_guards(op)
-    for j in range(len(op.reads)):
-        used |= axes_of_read(op, j)
+    facts = structure(op)
+    used = facts.guard_axes.union(*facts.read_axes)
     return all(
         in_range(i, n, c.extents, c.guards)
         for d, (i, n) in enumerate(zip(c.reads[k].index, inner.shape, strict=True))
@@ -51,7 +51,7 @@ def inlined(
     """
     inner = args[c.reads[k].operand]
     op = statement(inner)
-    main: int = op.body.value  # type: ignore[assignment]
+    main: int = op.body.value
     if not reachable(c, k, inner):
         return None
     axes = dict(enumerate(c.reads[k].index))
@@ -73,19 +73,6 @@ def inlined(
     guards = [Guard(moved(g.index), g.bound, g.modulus) for g in op.guards]
     changed = replaced(c, reads=tuple(reads), guards=(*c.guards, *guards))
     return changed, [*args, *inner.args]
-
-
-def index_reads(c: Comprehension) -> set[int]:
-    """Return the reads whose values serve as indices."""
-    found: set[int] = set()
-    for r in c.reads:
-        for i in r.index:
-            found |= i.values()
-    for g in c.guards:
-        found |= g.index.values()
-    for i in c.target or ():
-        found |= i.values()
-    return found
 
 
 def with_axes(

@@ -16,21 +16,25 @@ from symgrad.declare.comprehension import (
 )
 from symgrad.declare.tensor import Reshape, Tensor, make
 from symgrad.simplification.engine import Rule
-from symgrad.simplification.inline import index_reads, inlined, with_axes
+from symgrad.simplification.inline import inlined, with_axes
 from symgrad.simplification.nodes import (
     Facts,
-    axes_of_index,
-    axes_of_read,
     function,
-    in_range,
-    is_identity,
     kind,
     measure,
-    move_name,
     operands,
     replaced,
     source,
     statement,
+)
+from symgrad.simplification.structure import (
+    axes_of_index,
+    axes_of_read,
+    in_range,
+    is_identity,
+    main_index,
+    movement_name,
+    structure,
 )
 
 
@@ -42,11 +46,11 @@ def drop_identity(t: Tensor, facts: Facts) -> Tensor | None:
 
 
 def compose(t: Tensor, facts: Facts) -> Tensor | None:
-    """A movement of a movement is one movement; likewise in the reads of its indices."""
+    """A movement of a movement is one movement; likewise where indices are read."""
     del facts
     c = statement(t)
     main = c.body.value
-    indices = index_reads(c)
+    indices = structure(c).index_reads
     for k, r in enumerate(c.reads):
         inner = t.args[r.operand]
         if kind(inner) != "movement":
@@ -63,7 +67,7 @@ def name(t: Tensor, facts: Facts) -> Tensor | None:
     """A movement is named by what it does."""
     del facts
     c = statement(t)
-    wanted = move_name(c, source(t).shape)
+    wanted = movement_name(c, source(t).shape)
     if c.name == wanted:
         return None
     return make(replaced(c, name=wanted), t.args, t.shape, t.dtype)
@@ -73,16 +77,15 @@ def solve_guard(t: Tensor, facts: Facts) -> Tensor | None:
     """``y[i, j] = x[i, j] if i == j`` reads ``x[i, i]``: the same where it counts."""
     del facts
     c = statement(t)
-    main: int = c.body.value  # type: ignore[assignment]
+    main: int = c.body.value
     used = axes_of_read(c, main)
     for g in c.guards:
         found = solved(c, g, sorted(used, reverse=True))
         if found is None:
             continue
         a, value = found
-        if not in_range(
-            value, c.extents[a], c.extents, [h for h in c.guards if h != g]
-        ):
+        others = [h for h in c.guards if h != g]
+        if not in_range(value, c.extents[a], c.extents, others):
             continue
         index = tuple(substitute_index(i, {a: value}) for i in c.reads[main].index)
         left = set().union(*(axes_of_index(c, i) for i in index))
@@ -112,7 +115,7 @@ def split(t: Tensor, facts: Facts) -> Tensor | None:
     """
     c = statement(t)
     x = source(t)
-    main: int = c.body.value  # type: ignore[assignment]
+    main: int = c.body.value
     if kind(x) not in ("elementwise", "reduction", "cast") or not facts.single(x):
         return None
     used = sorted(axes_of_read(c, main))
@@ -123,10 +126,7 @@ def split(t: Tensor, facts: Facts) -> Tensor | None:
         return None
     if kind(x) == "reduction" and any(i.values() for i in main_index(c)):
         return None
-    if not all(
-        in_range(i, n, c.extents, ())
-        for i, n in zip(c.reads[main].index, x.shape, strict=True)
-    ):
+    if not stays_inside(c, x):
         return None
     axes = {a: along(n) for n, a in enumerate(used)}
     core = with_axes(replaced(c, guards=()), axes, shape, len(shape))
@@ -158,7 +158,7 @@ def push(t: Tensor, facts: Facts) -> Tensor | None:
     parts = []
     op = statement(f)
     for a in op.body.args:
-        r = op.reads[a.value]  # type: ignore[index]
+        r = op.reads[a.value]
         x = f.args[r.operand]
         if not x.shape:
             parts.append(x)
@@ -169,9 +169,12 @@ def push(t: Tensor, facts: Facts) -> Tensor | None:
     return y if y.shape == t.shape and y.dtype == t.dtype else None
 
 
-def main_index(c: Comprehension) -> tuple[Index, ...]:
-    """Return the index at which a movement reads what it moves."""
-    return c.reads[c.body.value].index  # type: ignore[index]
+def stays_inside(c: Comprehension, x: Tensor) -> bool:
+    """Return True if a movement of ``x`` stays within it even where a guard fails."""
+    return all(
+        in_range(i, n, c.extents, ())
+        for i, n in zip(main_index(c), x.shape, strict=True)
+    )
 
 
 def absorb(t: Tensor, facts: Facts) -> Tensor | None:
@@ -184,13 +187,11 @@ def absorb(t: Tensor, facts: Facts) -> Tensor | None:
         return None
     smaller = measure(t.shape) < measure(r.shape)
     op = statement(r)
-    main: int = c.body.value  # type: ignore[assignment]
+    main: int = c.body.value
     index = c.reads[main].index
     if not smaller and not (op.is_contraction and _permutes(index, c.rank)):
         return None
-    if not all(
-        in_range(i, n, c.extents, ()) for i, n in zip(index, r.shape, strict=True)
-    ):
+    if not stays_inside(c, r):
         return None
     axes = dict(enumerate(index))
     axes |= {a: along(a - op.rank + c.rank) for a in op.reduced}
@@ -202,7 +203,7 @@ def _permutes(index: tuple[Index, ...], rank: int) -> bool:
     return len(index) == rank and {i.axis for i in index} == set(range(rank))
 
 
-# -- around elementwise functions --------------------------------------------------------
+# -- around elementwise functions ------------------------------------------------------
 
 
 def shrink(t: Tensor, facts: Facts) -> Tensor | None:
@@ -221,11 +222,11 @@ def unrepeated(t: Tensor) -> Tensor:
     if kind(t) != "movement" or statement(t).guards:
         return t
     c = statement(t)
-    used = axes_of_read(c, c.body.value)  # type: ignore[arg-type]
+    used = axes_of_read(c, c.body.value)
     first = min((a for a in used if c.extents[a] != 1), default=c.rank)
     if first == 0 and all(a in used or n == 1 for a, n in enumerate(c.extents)):
         return t
-    kept = [a for a in range(first, c.rank)]
+    kept = range(first, c.rank)
     axes = {a: Index() for a in range(c.rank)}
     axes |= {a: along(a - first) for a in kept if a in used}
     shape = tuple(c.extents[a] if a in used else 1 for a in kept)
@@ -286,11 +287,7 @@ def under_guard(t: Tensor, facts: Facts) -> Tensor | None:
         c = statement(x)
         if not any(g.bound == 1 and g.modulus == 1 for g in c.guards):
             continue
-        main: int = c.body.value  # type: ignore[assignment]
-        if not all(
-            in_range(i, s, c.extents, ())
-            for i, s in zip(c.reads[main].index, source(x).shape, strict=True)
-        ):
+        if not stays_inside(c, source(x)):
             continue
         inner = build.apply(replaced(c, guards=()), x.args, x.dtype)
         rest = [inner if m == n else y for m, y in enumerate(parts)]
@@ -299,7 +296,7 @@ def under_guard(t: Tensor, facts: Facts) -> Tensor | None:
     return None
 
 
-# -- reshapes ------------------------------------------------------------------------------
+# -- reshapes --------------------------------------------------------------------------
 
 
 def reshape_again(t: Tensor, facts: Facts) -> Tensor | None:

@@ -8,14 +8,18 @@ match in both orders.  Nothing is solved for: ``1 + x`` does not match ``a``.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from symgrad.declare import build, scalar
 from symgrad.declare.scalar import Expr
 from symgrad.declare.tensor import Tensor, scalar_value
-from symgrad.simplification.engine import Rule
-from symgrad.simplification.nodes import Facts, function, operands
+from symgrad.simplification.nodes import (
+    Facts,
+    function,
+    operands,
+)
 
 COMMUTATIVE = frozenset(["add", "mul", "and", "or", "xor", "eq", "ne"])
 #: These too match in both orders; which order stands may decide the sign of a zero.
@@ -37,12 +41,14 @@ class PatternRule:
     left: Expr
     right: Expr
 
+    @property
+    def heads(self) -> set[str]:
+        """The functions that the operands must have, ``number`` for a literal."""
+        return {a.fn for a in self.left.args if a.fn != "var"}
+
     def apply(self, t: Tensor, facts: Facts) -> Tensor | None:
         """Return what replaces ``t``, or None where the left side does not match."""
         del facts
-        needed = {a.fn for a in self.left.args if a.args}
-        if needed and not needed <= {function(x) for x in operands(t)}:
-            return None
         for bindings in matches(self.left, t, {}):
             if self.right.fn == "neg" and t.shape and self._signs_scalar(bindings):
                 continue
@@ -61,14 +67,16 @@ class PatternRule:
 
 
 def rules(text: str) -> tuple[PatternRule, ...]:
-    """Return the rules of a table, a line ``name: left -> right`` for each.
+    """Return the rules of a table, ``name: left -> right`` for each.
+
+    A line without a colon goes on with the one before.
 
     >>> for rule in rules("log_exp: log(exp(x)) -> x"):
     ...     print(rule)
     log_exp: log(exp(x)) -> x
     """
     table = []
-    for line in text.strip().splitlines():
+    for line in re.sub(r"\n(?!.*:)", " ", text.strip()).splitlines():
         name, _, rest = line.partition(":")
         left, _, right = rest.partition("->")
         table.append(PatternRule(name.strip(), literally(left), scalar.parse(right)))
@@ -86,10 +94,12 @@ def literally(text: str) -> Expr:
         match node:
             case ast.Name(id=name):
                 return scalar.var(name)
-            case ast.Constant(value=bool() | int() | float()):
-                return scalar.number(node.value)  # type: ignore[arg-type]
-            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=value)):
-                return scalar.number(-value)  # type: ignore[operator]
+            case ast.Constant(value=bool() | int() | float() as value):
+                return scalar.number(value)
+            case ast.UnaryOp(
+                op=ast.USub(), operand=ast.Constant(value=int() | float() as value)
+            ):
+                return scalar.number(-value)
             case ast.UnaryOp(op=ast.USub()):
                 return Expr("neg", walk(node.operand))
             case ast.Call(func=ast.Name(id="where")):
@@ -111,15 +121,6 @@ _OPERATORS: dict[type, str] = {
     ast.Div: "div",
     ast.Pow: "pow",
 }
-
-
-def by_function(*tables: tuple[PatternRule, ...]) -> dict[str, tuple[Rule, ...]]:
-    """Return the rules of the tables, in order, by the outermost function."""
-    found: dict[str, tuple[Rule, ...]] = {}
-    for table in tables:
-        for r in table:
-            found[r.left.fn] = (*found.get(r.left.fn, ()), Rule(r.name, r.apply))
-    return found
 
 
 def matches(pattern: Expr, t: Tensor, bound: Bindings) -> Iterator[Bindings]:

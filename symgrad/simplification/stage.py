@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from symgrad.declare import build
-from symgrad.declare.tensor import Tensor
-from symgrad.simplification import constants, movements, reductions
+from symgrad.declare.tensor import Tensor, scalar_value
+from symgrad.simplification import constants, movements, reductions, sums
 from symgrad.simplification.engine import Rewriter, Rule
-from symgrad.simplification.nodes import Facts, Rewrite, kind, operands, statement
-from symgrad.simplification.patterns import COMMUTATIVE, by_function
+from symgrad.simplification.nodes import (
+    Facts,
+    Rewrite,
+    function,
+    kind,
+    operands,
+    statement,
+)
+from symgrad.simplification.patterns import COMMUTATIVE, PatternRule
 from symgrad.simplification.tables import ALGEBRA, STABLE
 
-#: Rewriting changes how often a node is used, which some rules ask for: then again.
+#: A node that was used twice may be used once after a walk; then rules are asked again.
 MOST_WALKS = 4
 
 
@@ -35,40 +42,64 @@ def open_statement(t: Tensor, facts: Facts) -> Tensor | None:
     return y if y.shape == t.shape else None
 
 
+class RuleBook:
+    """The rules for each node; those of patterns only where the operands may fit."""
+
+    def __init__(self, patterns: Sequence[PatternRule]) -> None:
+        self.patterns = patterns
+        self._chosen: dict[tuple[str, ...], tuple[Rule, ...]] = {}
+
+    def rules(self, t: Tensor) -> tuple[Rule, ...]:
+        """Return the rules to be tried on ``t``, in order."""
+        fn = function(t)
+        if fn is None:
+            return _KINDS[kind(t)]
+        key = (fn, *map(_head, operands(t)))
+        found = self._chosen.get(key)
+        if found is None:
+            found = self._chosen[key] = self._choose(fn, set(key[1:]))
+        return found
+
+    def _choose(self, fn: str, heads: set[str]) -> tuple[Rule, ...]:
+        fitting = (p for p in self.patterns if p.left.fn == fn and p.heads <= heads)
+        return (
+            *((constants.FOLD,) if heads == {"number"} or "constant" in heads else ()),
+            *(movements.ELEMENTWISE if "movement" in heads else ()),
+            *constants.FACTORS.get(fn, ()),
+            *(Rule(p.name, p.apply) for p in fitting),
+            *(_SORT if fn in COMMUTATIVE else ()),
+        )
+
+
+def _head(t: Tensor) -> str:
+    """Return what a pattern can ask of an operand at first sight."""
+    fn = function(t)
+    if fn is not None:
+        return fn
+    if scalar_value(t) is not None:
+        return "number"
+    found = kind(t)
+    return "constant" if found == "leaf" and not t.name else found
+
+
 _SORT = (Rule("", sort_operands),)
-_TABLES = by_function(ALGEBRA, STABLE)
 _KINDS: dict[str, tuple[Rule, ...]] = {
     "leaf": (),
     "reshape": movements.RESHAPE,
     "movement": movements.MOVEMENT,
     "cast": (*constants.CAST, *movements.CAST),
-    "reduction": (*constants.REDUCTION, *reductions.REDUCTION, *reductions.NAMES),
-    "scatter": (reductions.REDUCTION[0], reductions.REDUCTION[1]),
+    "reduction": (
+        *constants.REDUCTION,
+        *reductions.REDUCTION,
+        *sums.SUMS,
+        *sums.NAMES,
+    ),
+    "scatter": reductions.SCATTER,
     "statement": (Rule("open_statement", open_statement),),
 }
-_FUNCTIONS: dict[tuple[str, bool], tuple[Rule, ...]] = {}
-
-
-def _for_function(fn: str, final: bool) -> tuple[Rule, ...]:
-    if (fn, final) not in _FUNCTIONS:
-        table = _TABLES.get(fn, ())
-        if not final:
-            table = tuple(r for r in table if r.name != "stop_gradient")
-        _FUNCTIONS[fn, final] = (
-            constants.FOLD,
-            *movements.ELEMENTWISE,
-            *constants.FACTORS.get(fn, ()),
-            *table,
-            *(_SORT if fn in COMMUTATIVE else ()),
-        )
-    return _FUNCTIONS[fn, final]
-
-
-def _rules(t: Tensor, final: bool) -> Sequence[Rule]:
-    found = kind(t)
-    if found == "elementwise":
-        return _for_function(statement(t).body.fn, final)
-    return _KINDS[found]
+_EXACT = tuple(r for r in ALGEBRA if r.name != "stop_gradient")
+_DERIVABLE = RuleBook((*_EXACT, *STABLE))
+_FINAL = RuleBook((*ALGEBRA, *STABLE))
 
 
 def rewritten(
@@ -81,13 +112,14 @@ def rewritten(
         final: nothing will be derived from the result: ``stop_gradient`` may go.
         trace: keep the list of rules.
     """
+    book = _FINAL if final else _DERIVABLE
     found = list(outputs)
     log: list[Rewrite] = []
+    walk: Rewriter | None = None
     for _ in range(MOST_WALKS):
-        walk = Rewriter(found, lambda t: _rules(t, final), trace)
-        new = walk.run()
+        walk = Rewriter(found, book.rules, trace, walk)
+        found = walk.run()
         log += walk.rewrites
-        if all(a is b for a, b in zip(found, new, strict=True)):
+        if walk.finished(found):
             break
-        found = new
     return found, log

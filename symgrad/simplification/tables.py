@@ -13,7 +13,8 @@ from symgrad.simplification.patterns import rules
 STABLE = rules("""
     softplus:           log(1 + exp(x))          -> softplus(x)
     softplus_log1p:     log1p(exp(x))            -> softplus(x)
-    log_add_exp:        log(exp(x) + exp(y))     -> maximum(x, y) + log1p(exp(where(x == y, 0, -abs(x - y))))
+    log_add_exp:        log(exp(x) + exp(y))     ->
+                        maximum(x, y) + softplus(where(x == y, 0, -abs(x - y)))
     log1p:              log(1 + x)               -> log1p(x)
     log1p_minus:        log(1 - x)               -> log1p(-x)
     log_exp:            log(exp(x))              -> x

@@ -388,6 +388,8 @@ def compact(c: Comprehension, args: Sequence[object]) -> tuple[Comprehension, li
     number: dict[int, int] = {}
 
     def renumber(index: Index) -> Index:
+        if not index.values():
+            return index
         return substitute_index(index, {}, lambda k: number[k])
 
     pending = list(live)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -88,6 +89,21 @@ def test_interruption(capsys, monkeypatch):
     monkeypatch.setattr(cache, "run", interrupted)
     assert run("cache", "--info") == 130
     assert capsys.readouterr().err == "\nsymgrad: interrupted\n"
+
+
+def test_interruption_of_a_long_run(tmp_path):
+    """Ctrl-C in the middle of training."""
+    argv = [sys.executable, "-m", "symgrad.cli", "demo", "--epochs", "1000000"]
+    with subprocess.Popen(
+        [*argv, "--out", str(tmp_path)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr.readline().startswith("epoch ")
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60)[1] == "\nsymgrad: interrupted\n"
+        assert process.returncode == 130
 
 
 def test_a_reader_that_goes_away():

@@ -51,16 +51,17 @@ class Silent:
 
 
 class Lines(Silent):
-    """Writes a line after an epoch; about 20 in all."""
+    """Writes a line after the first epoch and others, about 20 in all."""
 
     def __init__(self, first: int, epochs: int) -> None:
         self.first, self.epochs = first, epochs
         self.every = max((epochs - first) // LINES, 1)
 
     def epoch(self, row: Mapping[str, float]) -> None:
-        """Write the row, now and then and at the end."""
+        """Write the row: the first, now and then, and the last."""
         done = int(row["epoch"])
-        if done == self.epochs or (done - self.first) % self.every == 0:
+        made = done - self.first
+        if made == 1 or done == self.epochs or made % self.every == 0:
             print(describe(row, self.epochs), file=sys.stderr)
 
 

@@ -50,6 +50,7 @@ from symgrad.emit.libm.rounding import (
     trunc_f32,
     trunc_f64,
 )
+from symgrad.emit.libm.scalar import *  # noqa: F403
 from symgrad.emit.libm.trigonometric import (
     cos_f32,
     cos_f64,

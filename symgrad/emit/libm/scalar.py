@@ -1,0 +1,138 @@
+"""Functions that stay scalar: the C library's, and the derivatives of log-gamma.
+
+These are calls of the C library (accurate to about one unit in the last place, with
+C99's special values; float32 goes through float64), so a loop with them is not made
+of vector instructions.  digamma and trigamma are their asymptotic series (Abramowitz &
+Stegun 6.3.18 and 6.4.12) after ten steps of the recurrence, and the reflection formula
+below 1/2.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from llvmlite import ir
+
+from symgrad.emit.libm.function import elementary
+from symgrad.emit.libm.language import (
+    F32,
+    F64,
+    Value,
+    narrow,
+    round_to_even,
+    select,
+    widen,
+    with_sign,
+)
+from symgrad.emit.libm.logarithm import log
+from symgrad.emit.libm.trigonometric import sin, tan
+
+STEPS = 10
+# B(2k)/(2k) for digamma, B(2k) for trigamma, k = 1 … 7
+BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6)
+
+
+def _c(name: str, *arguments: Value) -> Value:
+    """The C library's function of doubles, rounded to the arguments' type."""
+    if arguments[0].format is F32:
+        return narrow(_c(name, *map(widen, arguments)))
+    builder = arguments[0].builder
+    kind = ir.FunctionType(F64.real, [F64.real] * len(arguments))
+    known = builder.module.globals.get(name)
+    function = known or ir.Function(builder.module, kind, name)
+    return Value(builder, builder.call(function, [a.code for a in arguments]))
+
+
+def _wrapped(name: str) -> Callable[[Value], Value]:
+    def body(x: Value) -> Value:
+        return _c(name, x)
+
+    body.__name__ = name
+    body.__doc__ = f"The C library's {name} of x."
+    return body
+
+
+def pow(x: Value, y: Value) -> Value:
+    """X to the power y."""
+    return _c("pow", x, y)
+
+
+def atan2(y: Value, x: Value) -> Value:
+    """The angle of the point (x, y)."""
+    return _c("atan2", y, x)
+
+
+def remainder(x: Value, y: Value) -> Value:
+    """X - y*floor(x/y), with the sign of y, as Python's %."""
+    rest = _c("fmod", x, y)
+    turned = select(rest * y < 0.0, rest + y, rest)
+    return select(rest.equals(0.0), with_sign(rest, y), turned)
+
+
+def digamma(x: Value) -> Value:
+    """The derivative of log-gamma."""
+    if x.format is F32:
+        return narrow(digamma(widen(x)))
+    below = x < 0.5
+    y = select(below, 1.0 - x, x)
+    total = 1.0 / y
+    for k in range(1, STEPS):
+        total = total + 1.0 / (y + float(k))
+    z = y + float(STEPS)
+    square = 1.0 / (z * z)
+    series = square * 0.0
+    for k in range(len(BERNOULLI), 0, -1):
+        series = (series + BERNOULLI[k - 1] / (2 * k)) * square
+    right = log(z) - 0.5 / z - series - total
+    left = right - math.pi / tan((x - round_to_even(x)) * math.pi)
+    pole = select(
+        x < 0.0, select((x - round_to_even(x)).equals(0.0), x * math.nan, left), left
+    )
+    pole = select(x.equals(0.0), with_sign(x * 0.0 + math.inf, -x), pole)
+    return select(below, pole, right)
+
+
+def trigamma(x: Value) -> Value:
+    """The derivative of digamma."""
+    if x.format is F32:
+        return narrow(trigamma(widen(x)))
+    below = x < 0.5
+    y = select(below, 1.0 - x, x)
+    total = 1.0 / (y * y)
+    for k in range(1, STEPS):
+        step = y + float(k)
+        total = total + 1.0 / (step * step)
+    z = y + float(STEPS)
+    square = 1.0 / (z * z)
+    series = square * 0.0
+    for k in range(len(BERNOULLI), 0, -1):
+        series = (series + BERNOULLI[k - 1]) * square
+    right = total + (1.0 + series) / z + 0.5 * square
+    root = math.pi / sin((x - round_to_even(x)) * math.pi)
+    return select(below, root * root - right, right)
+
+
+asin_f32, asin_f64 = elementary(_wrapped("asin"))
+acos_f32, acos_f64 = elementary(_wrapped("acos"))
+atan_f32, atan_f64 = elementary(_wrapped("atan"))
+atan2_f32, atan2_f64 = elementary(atan2)
+sinh_f32, sinh_f64 = elementary(_wrapped("sinh"))
+cosh_f32, cosh_f64 = elementary(_wrapped("cosh"))
+asinh_f32, asinh_f64 = elementary(_wrapped("asinh"))
+acosh_f32, acosh_f64 = elementary(_wrapped("acosh"))
+atanh_f32, atanh_f64 = elementary(_wrapped("atanh"))
+erf_f32, erf_f64 = elementary(_wrapped("erf"))
+erfc_f32, erfc_f64 = elementary(_wrapped("erfc"))
+cbrt_f32, cbrt_f64 = elementary(_wrapped("cbrt"))
+lgamma_f32, lgamma_f64 = elementary(_wrapped("lgamma"))
+pow_f32, pow_f64 = elementary(pow)
+remainder_f32, remainder_f64 = elementary(remainder)
+digamma_f32, digamma_f64 = elementary(digamma)
+trigamma_f32, trigamma_f64 = elementary(trigamma)
+
+__all__ = [
+    f"{name}_{kind}"
+    for name in ["asin", "acos", "atan", "atan2", "sinh", "cosh", "asinh", "acosh", "atanh", "erf", "erfc", "cbrt", "lgamma", "pow", "remainder", "digamma", "trigamma"]
+    for kind in ("f32", "f64")
+]

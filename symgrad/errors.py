@@ -6,7 +6,7 @@ class SymgradError(Exception):
 
 
 class ShapeError(SymgradError, ValueError):
-    """Dimensions do not fit, found when the graph is declared or a program is called."""
+    """Dimensions do not fit: found at declaration, or when a program is called."""
 
 
 class DTypeError(SymgradError, TypeError):

@@ -135,7 +135,9 @@ def _statement(c: Comprehension, args, dtype, shape, sizes) -> np.ndarray:
             keep = keep & (i < evaluate(g.bound, sizes))
     if c.target is not None:
         out = np.zeros(shape, dtype)
-        where = np.broadcast_arrays(*(np.broadcast_to(index(i), extents) for i in c.target))
+        where = np.broadcast_arrays(
+            *(np.broadcast_to(index(i), extents) for i in c.target)
+        )
         np.add.at(out, tuple(where), np.where(keep, value, 0).astype(dtype))
         return out
     axes = tuple(range(c.rank, len(extents)))

@@ -105,11 +105,10 @@ def _scaled(g: Tensor, local: Expr, node: Tensor) -> Tensor | None:
     if scalar.is_number(local) and local.value == 0:
         return None
     mask, inner = _mask(g)
-    if mask is None or scalar.is_number(local):
-        body = scalar.scale(scalar.var("g"), local)
-    else:  # the branch that was not taken keeps its exact 0
-        scaled = scalar.scale(scalar.var("g"), local)
-        body = scalar.call("select", scalar.var("mask"), scaled, scalar.number(0))
+    body = scalar.scale(scalar.var("g"), local)
+    if mask is not None and body is not scalar.var("g"):
+        # the branch that was not taken keeps its exact 0
+        body = scalar.call("select", scalar.var("mask"), body, scalar.number(0))
         values[scalar.var("mask")] = mask
         g = inner
     values[scalar.var("g")] = g
@@ -123,11 +122,25 @@ def _mask(g: Tensor) -> tuple[Tensor | None, Tensor]:
         condition, taken, other = (
             g.args[op.reads[a.value].operand] for a in op.body.args
         )
-        if scalar_value(other) == 0:
-            return condition, taken
         if scalar_value(taken) == 0:
-            return elementwise("not", condition), other
+            condition, taken, other = elementwise("not", condition), other, taken
+        if scalar_value(other) == 0:
+            inner, value = _mask(taken)
+            both = condition if inner is None else elementwise("and", condition, inner)
+            return both, value
     return None, g
+
+
+def plus(a: Tensor, b: Tensor) -> Tensor:
+    """Return the sum of two cotangents, an exact 0 where both are."""
+    first, x = _mask(a)
+    second, y = _mask(b)
+    if first is None or second is None:
+        return elementwise("add", a, b)
+    if first is second:
+        return elementwise("select", first, elementwise("add", x, y), 0)
+    either = elementwise("or", first, second)
+    return elementwise("select", either, elementwise("add", a, b), 0)
 
 
 def unbroadcast(full: Tensor, x: Tensor) -> Tensor:
@@ -281,4 +294,4 @@ def _tangent(
     return apply(linear, args, node.dtype)
 
 
-__all__ = ["ZERO", "Contribution", "jvp", "unbroadcast", "vjp"]
+__all__ = ["ZERO", "Contribution", "jvp", "plus", "unbroadcast", "vjp"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from symgrad.declare import dtypes
-from symgrad.declare.build import broadcast_to, elementwise
+from symgrad.declare.build import broadcast_to
 from symgrad.declare.tensor import (
     Param,
     Tensor,
@@ -65,7 +65,7 @@ def reverse(
 
 
 def _plus(total: Tensor | None, part: Tensor) -> Tensor:
-    return part if total is None else elementwise("add", total, part)
+    return part if total is None else local.plus(total, part)
 
 
 def flatten(structure: Any) -> list[Any]:

@@ -110,6 +110,7 @@ def _run(command: list[str], dot: str, format: str) -> bytes:
             capture_output=True,
             timeout=SECONDS,
             env=_environment(),
+            cwd=HERE / "fonts",  # what fontconfig takes its relative folders from
             check=False,
         )
     except subprocess.TimeoutExpired as error:

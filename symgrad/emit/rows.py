@@ -101,8 +101,9 @@ class _Rows:
             return Local(t, t.dtype)
         if t in self.scratch or t in self.stored:
             self._recall(t)
-            return Local(t, t.dtype)
-        return None
+        else:
+            self._compute(t)
+        return Local(t, t.dtype)
 
     def _is_here(self, t: Tensor, where: Where) -> bool:
         return all(
@@ -267,16 +268,27 @@ class _Rows:
 
     def _element(self, t: Tensor) -> None:
         before = self.w.operations
-        term = self._resolver().body(t, dict(enumerate(self.where)))
-        name = self.w.ref(term)
+        name = self._compute(t)
+        again = {x.tensor for x in self.reading.loads(t, self._axes(t))}
         self.weight[t] = self.w.operations - before
-        self.w.locals[t] = (len(self.w.blocks) - 1, name)
-        self.done[t] = self.current
+        self.weight[t] += sum(self.weight.get(x, 0) for x in again)
         if t in self.stored:
-            self._store(t, name, -1)
+            self._keep(t, name)
         elif self._needed_later(t) and not self._cheap(t):
             self.scratch.add(t)
-            self._store(t, name, -1)
+            self._keep(t, name)
+
+    def _keep(self, t: Tensor, name: str) -> None:
+        """Store an element; later passes read it back and need not compute it again."""
+        self._store(t, name, -1)
+        self.weight[t] = 0
+
+    def _compute(self, t: Tensor) -> str:
+        """Write the element of a member that this pass is at; return its name."""
+        name = self.w.ref(self._resolver().body(t, dict(enumerate(self.where))))
+        self.w.locals[t] = (len(self.w.blocks) - 1, name)
+        self.done[t] = self.current
+        return name
 
     def _needed_later(self, t: Tensor) -> bool:
         return any(

@@ -7,40 +7,37 @@ leaves the sum, ``[k = e]`` is eliminated by substitution.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 
-from symgrad.declare.dims import Size
 from symgrad.notation.terms import (
     MINUS,
     ONE,
     ZERO,
     Term,
-    addends,
     axis,
-    bound_axes,
     coefficient,
     factors,
-    fresh,
     make,
     num,
     power_parts,
-    size_term,
 )
 
-# -- sums and products -----------------------------------------------------------------
+# -- sums and products -------------------------------------------------------------
 
 
 def add(*terms: Term) -> Term:
     """Return a sum: flat, like terms collected, common scalar factors in front."""
     from symgrad.notation.composites import recognise_sum
 
-    total: dict[Term, Fraction] = {}
+    total: dict[frozenset[Term], tuple[Fraction, Term]] = {}
     for term in terms:
         for part in _spread(term):
             c, rest = coefficient(part)
-            total[rest] = total.get(rest, Fraction(0)) + c
-    parts = [(c, rest) for rest, c in total.items() if c]
+            key = frozenset(factors(rest))
+            known, rest = total.get(key, (Fraction(0), rest))
+            total[key] = known + c, rest
+    parts = [(c, rest) for c, rest in total.values() if c]
     if not parts:
         return ZERO
     if len(parts) == 1:
@@ -55,25 +52,24 @@ def _spread(term: Term) -> list[Term]:
     """Return the addends of a sum, also of one with a coefficient in front."""
     if term.kind == "add":
         return list(term.args)
-    if term.kind == "mul" and len(term.args) == 2 and term.args[1].kind == "add":
-        if term.args[0].kind == "num":
-            return [mul(term.args[0], part) for part in term.args[1].args]
+    if term.kind == "mul" and [a.kind for a in term.args] == ["num", "add"]:
+        return [mul(term.args[0], part) for part in term.args[1].args]
     return [term]
 
 
 def _with_content(parts: list[tuple[Fraction, Term]]) -> Term:
     """Return the sum with what is common to all its terms as a factor.
 
-    Numbers, sizes and denominators are taken out; other factors stay, because
+    Numbers, sizes, exponentials and denominators are taken out; others stay, because
     ``x² + 3x`` should remain as it was declared.
     """
-    powers = [{b: e for b, e in map(power_parts, factors(t))} for _, t in parts]
+    powers = [dict(map(power_parts, factors(t))) for _, t in parts]
     common: list[Term] = []
     for base, e in powers[0].items():
         if not all(base in p and p[base] * e > 0 for p in powers):
             continue
         least = min((p[base] for p in powers), key=abs)
-        if base.kind == "size" or least < 0:
+        if base.kind == "size" or least < 0 or is_exp(base):
             common.append(power(base, least))
     scale = abs(parts[0][0])
     if any(abs(c) != scale for c, _ in parts):
@@ -105,7 +101,7 @@ def mul(*terms: Term) -> Term:
                     special.append(f)
                     continue
                 number *= f.value
-            elif f.kind == "call" and f.value == "exp":
+            elif is_exp(f):
                 exponents.append(f.args[0])
             else:
                 base, e = power_parts(f)
@@ -116,14 +112,63 @@ def mul(*terms: Term) -> Term:
     if exponents:
         parts.append(call("exp", add(*exponents)))
     parts = special + [f for p in parts for f in factors(p)]
-    parts = recognise_product([p for p in parts if p is not ONE])
+    parts = recognise_product(_sizes_first([p for p in parts if p is not ONE]))
     for p in [p for p in parts if p.kind == "num" and isinstance(p.value, Fraction)]:
         number *= p.value
         parts.remove(p)
     number, parts = _signs(number, parts)
     if number != 1 or not parts:
         parts = [num(number), *parts]
-    return parts[0] if len(parts) == 1 else make("mul", tuple(parts))
+    return parts[0] if len(parts) == 1 else _cancelled(parts)
+
+
+def _sizes_first(parts: list[Term]) -> list[Term]:
+    """Return the factors with sizes in one order, whatever graph they came from."""
+    sizes = [p for p in parts if power_parts(p)[0].kind == "size"]
+    if not sizes:
+        return parts
+    sizes.sort(key=lambda p: str(power_parts(p)[0].value))
+    return sizes + [p for p in parts if power_parts(p)[0].kind != "size"]
+
+
+def _cancelled(parts: list[Term]) -> Term:
+    """Return the product; denominators inside a sum that its factors cancel are gone.
+
+    ``(a/p - b/(1 - p))·p·(1 - p)`` is ``a - b·p`` once it is multiplied out.
+    """
+    plain = make("mul", tuple(parts))
+    positive = {b for b, e in map(power_parts, parts) if e > 0}
+    for f in parts:
+        if f.kind == "add" and f.size <= EXPANDED and positive & _denominators(f):
+            others = [g for g in parts if g is not f]
+            opened = add(*(_expanded(mul(*others, a)) for a in f.args))
+            if opened.size < plain.size:
+                return opened
+    return plain
+
+
+EXPANDED = 40  # a longer sum is not multiplied out to see whether it gets shorter
+
+
+def _denominators(total: Term) -> set[Term]:
+    """Return what stands below a line in some term of a sum."""
+    return {b for a in total.args for b, e in map(power_parts, factors(a)) if e < 0}
+
+
+def _expanded(term: Term) -> Term:
+    """Return a product with its sums multiplied out."""
+    if term.kind != "mul":
+        return term
+    for f in term.args:
+        if f.kind == "add":
+            others = [g for g in term.args if g is not f]
+            return add(*(_expanded(mul(*others, a)) for a in f.args))
+    return term
+
+
+def is_exp(t: Term) -> bool:
+    """Return True for an exponential."""
+    return t.kind == "call" and t.value == "exp"
 
 
 def _signs(number: Fraction, parts: list[Term]) -> tuple[Fraction, list[Term]]:
@@ -146,9 +191,9 @@ def power(base: Term, e: Fraction) -> Term:
     if e == 0:
         return ONE
     whole = e.denominator == 1
-    if base.kind == "num" and whole and isinstance(base.value, Fraction):
-        if base.value or e > 0:
-            return num(base.value ** int(e))
+    exact = base.kind == "num" and whole and isinstance(base.value, Fraction)
+    if exact and (base.value or e > 0):
+        return num(base.value ** int(e))
     if base.kind == "pow" and whole:
         return power(base.args[0], base.value * e)
     if base.kind == "mul" and whole:
@@ -166,7 +211,7 @@ def power(base: Term, e: Fraction) -> Term:
     return make("pow", (base,), e)
 
 
-# -- scalar functions --------------------------------------------------------------------
+# -- scalar functions --------------------------------------------------------------
 
 _AS_POWER = {
     "square": Fraction(2),
@@ -225,122 +270,40 @@ def indicator(condition: Term) -> Term:
     """Return 1 where the condition holds, else 0."""
     if condition.kind == "num":
         return ONE if condition.value else ZERO
+    if condition.value == "gt" and condition.args[1] is ZERO:
+        x = condition.args[0]
+        if x.kind == "call" and x.value == "relu":  # relu(x) > 0 where x > 0
+            condition = make("call", (x.args[0], ZERO), "gt")
     return make("ind", (condition,))
 
 
-# -- reductions ----------------------------------------------------------------------------
-
-
-def reduce(kind: str, axes: Sequence[int], extents: Sequence[Size], body: Term) -> Term:
-    """Return a reduction over fresh axes; a sum gives up what does not depend on them."""
-    if not axes:
-        return body
-    if kind == "sum":
-        return _sum(dict(zip(axes, extents, strict=True)), body)
-    return bind("red", kind, axes, extents, body)
-
-
-def bind(
-    kind: str,
-    value: str,
-    axes: Sequence[int],
-    extents: Sequence[Size],
-    body: Term,
-    *rest: Term,
-) -> Term:
-    """Return a term that binds fresh axes, numbered by the binders in the body."""
-    shown = extents[0] if kind == "fam" else tuple(extents)
-    while True:
-        height = max([body.height, *(r.height for r in rest)])
-        names = {a: axis(-(height + n + 1)) for n, a in enumerate(axes)}
-        bound = substitute(body, names)
-        if bound.height == body.height:
-            return make(kind, (bound, *rest), (value, shown))
-        # renaming found a shorter form, with other numbers of binders
-        body = substitute(bound, {t.value: axis(a) for a, t in names.items()})
-
-
-def _sum(loops: dict[int, Size], body: Term) -> Term:
-    outside: list[Term] = []
-    inside = list(factors(body))
-    if len(inside) == 1 and inside[0].kind == "red" and inside[0].value[0] == "sum":
-        more, opened = unbind(inside[0])
-        return _sum(
-            {**loops, **dict(zip(more, inside[0].value[1], strict=True))}, opened
-        )
-    for f in inside:
-        found = _delta(f, loops)
-        if found is None:
-            continue
-        k, value = found
-        others = mul(*(g for g in inside if g is not f))
-        if value.kind == "axis":
-            rest = {a: s for a, s in loops.items() if a != k}
-            return _sum(rest, substitute(others, {k: value}))
-        if k not in others.free:
-            return _sum({a: s for a, s in loops.items() if a != k}, others)
-    if len(inside) == 1 and inside[0].kind == "fam" and inside[0].value[0] == "softmax":
-        place = inside[0].args[1]
-        if place.kind == "axis" and place.value in loops:
-            return _sum({a: s for a, s in loops.items() if a != place.value}, ONE)
-    kept: list[Term] = []
-    for f in inside:
-        inner, outer = _split(f, loops)
-        kept += inner
-        outside += outer
-    for a, extent in loops.items():
-        if not any(a in f.free for f in kept):
-            outside.append(size_term(extent))
-    loops = {a: s for a, s in loops.items() if any(a in f.free for f in kept)}
-    if not loops:
-        return mul(*outside, *kept)
-    inner_body = mul(*kept)
-    if kept and len(kept) < len(inside) and inner_body.kind == "red":
-        return mul(*outside, _sum(loops, inner_body))
-    total = bind("red", "sum", tuple(loops), tuple(loops.values()), inner_body)
-    return mul(*outside, total) if outside else total
-
-
-def _delta(f: Term, loops: Mapping[int, Size]) -> tuple[int, Term] | None:
-    """Return (k, e) for a factor ``[k = e]`` with k summed and not in e."""
-    if f.kind != "ind" or f.args[0].value != "eq":
-        return None
-    a, b = f.args[0].args
-    for left, right in ((a, b), (b, a)):
-        if left.kind == "axis" and left.value in loops and left.value not in right.free:
-            return left.value, right
-    return None
-
-
-def _split(f: Term, loops: Mapping[int, Size]) -> tuple[list[Term], list[Term]]:
-    """Return the part of a factor that depends on the loops, and the part that does not."""
-    if not any(a in loops for a in f.free):
-        return [], [f]
-    if f.kind == "call" and f.value == "exp":
-        parts = addends(f.args[0])
-        outer = [p for p in parts if not any(a in loops for a in p.free)]
-        if outer:
-            inner = [p for p in parts if any(a in loops for a in p.free)]
-            return [call("exp", add(*inner))], [call("exp", add(*outer))]
-    return [f], []
-
-
-def unbind(term: Term) -> tuple[tuple[int, ...], Term]:
-    """Return fresh axes and the body over them."""
-    bound = bound_axes(term)
-    names = fresh(len(bound))
-    opened = {b: axis(f) for b, f in zip(bound, names, strict=True)}
-    return names, substitute(term.args[0], opened)
-
-
-# -- substitution --------------------------------------------------------------------------
+# -- substitution ------------------------------------------------------------------
 
 
 def substitute(term: Term, axes: Mapping[int, Term]) -> Term:
     """Return the term with axes replaced by indices."""
+    images = [axes.get(a) or axis(a) for a in term.free]
+    if len({i.value for i in images if i.kind == "axis"}) == len(images):
+        return _renamed(term, axes)
     return rewrite(
         term, lambda t: axes.get(t.value) if t.kind == "axis" else None, axes
     )
+
+
+def _renamed(term: Term, axes: Mapping[int, Term]) -> Term:
+    """Return the term under other names of its axes: it stays in normal form."""
+    memo: dict[Term, Term] = {}
+
+    def walk(t: Term) -> Term:
+        if t.free.isdisjoint(axes):
+            return t
+        if t.kind == "axis":
+            return axes[t.value]
+        if t not in memo:
+            memo[t] = make(t.kind, tuple(map(walk, t.args)), t.value)
+        return memo[t]
+
+    return walk(term)
 
 
 def rewrite(
@@ -355,7 +318,7 @@ def rewrite(
     memo: dict[Term, Term] = {}
 
     def walk(t: Term) -> Term:
-        if touched is not None and not any(a in touched for a in t.free):
+        if touched is not None and t.free.isdisjoint(touched):
             return t
         if t not in memo:
             found = rule(t)
@@ -367,15 +330,17 @@ def rewrite(
 
 def _rebuilt(t: Term, walk: Callable[[Term], Term]) -> Term:
     """Return ``t`` of the walked parts, in normal form."""
+    from symgrad.notation import sums
+
     if not t.args:
         return t
     if t.kind in ("red", "fam"):
-        names, body = unbind(t)
+        names, body = sums.unbind(t)
         new = walk(body)
         if t.kind == "red":
-            return reduce(t.value[0], names, t.value[1], new)
+            return sums.reduce(t.value[0], names, t.value[1], new)
         extents = (t.value[1],)
-        return bind("fam", t.value[0], names, extents, new, walk(t.args[1]))
+        return sums.bind("fam", t.value[0], names, extents, new, walk(t.args[1]))
     args = tuple(map(walk, t.args))
     if args == t.args:
         return t

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from symgrad.notation import algebra
+from symgrad.notation import algebra, sums
 from symgrad.notation.terms import (
     MINUS,
     ONE,
@@ -25,7 +25,7 @@ from symgrad.notation.terms import (
     size_term,
 )
 
-# -- products --------------------------------------------------------------------------
+# -- products ----------------------------------------------------------------------
 
 
 def recognise_product(parts: list[Term]) -> list[Term]:
@@ -57,7 +57,7 @@ def _softmax(parts: list[Term], d: Term, total: Term, e: Fraction) -> list[Term]
     left = [algebra.power(total, e + 1)] if e != -1 else []
     for n, p in enumerate(rest):
         others = rest[:n] + rest[n + 1 :] + left
-        if p.kind == "call" and p.value == "exp":
+        if algebra.is_exp(p):
             found = _normalised(p, total)
         elif p.kind == "red" and p.value[0] == "sum":
             found = _absorbed(p, total)
@@ -84,14 +84,14 @@ def _normalised(e: Term, total: Term) -> list[Term] | None:
 
 def _absorbed(s: Term, total: Term) -> list[Term] | None:
     """Return a sum with the denominator moved inside, where that makes a softmax."""
-    names, body = algebra.unbind(s)
+    names, body = sums.unbind(s)
     for f in factors(body):
-        if f.kind == "call" and f.value == "exp":
+        if algebra.is_exp(f):
             found = _normalised(f, total)
             if found is not None:
                 others = [g for g in factors(body) if g is not f]
                 inner = algebra.mul(*found, *others)
-                return [algebra.reduce("sum", names, s.value[1], inner)]
+                return [sums.reduce("sum", names, s.value[1], inner)]
     return None
 
 
@@ -117,12 +117,12 @@ def recognise_reciprocal(base: Term) -> Term | None:
     if base.kind != "add" or len(base.args) != 2 or ONE not in base.args:
         return None
     other = base.args[1] if base.args[0] is ONE else base.args[0]
-    if other.kind == "call" and other.value == "exp":
+    if algebra.is_exp(other):
         return algebra.call("sigmoid", algebra.mul(MINUS, other.args[0]))
     return None
 
 
-# -- sums --------------------------------------------------------------------------------
+# -- sums --------------------------------------------------------------------------
 
 
 def recognise_sum(parts: list[tuple[Fraction, Term]]) -> list[tuple[Fraction, Term]]:
@@ -144,7 +144,7 @@ def recognise_sum(parts: list[tuple[Fraction, Term]]) -> list[tuple[Fraction, Te
     return parts
 
 
-# -- functions ---------------------------------------------------------------------------
+# -- functions ---------------------------------------------------------------------
 
 
 def recognise_call(fn: str, args: Sequence[Term]) -> Term | None:
@@ -156,6 +156,8 @@ def recognise_call(fn: str, args: Sequence[Term]) -> Term | None:
         return _log(x)
     if fn == "log1p" and x.kind == "call" and x.value == "exp":
         return make("call", x.args, "softplus")
+    if fn == "or" and algebra.negated(x) is args[1]:
+        return ONE
     if fn == "not":
         return algebra.negated(x)
     if fn in ("maximum", "minimum") and ZERO in args and args[0] is not args[1]:
@@ -205,7 +207,7 @@ def _log(x: Term) -> Term | None:
     return algebra.add(*logs)
 
 
-# -- statistics ----------------------------------------------------------------------------
+# -- statistics --------------------------------------------------------------------
 
 
 def mean_of(count: Term, total: Term) -> bool:
@@ -216,7 +218,7 @@ def mean_of(count: Term, total: Term) -> bool:
 
 def variance_argument(total: Term) -> Term | None:
     """Return w (over the bound axes) where a sum is ``Σ (w - mean(w))²``."""
-    names, body = algebra.unbind(total)
+    names, body = sums.unbind(total)
     base, e = power_parts(body)
     if e != 2 or base.kind != "add":
         return None
@@ -227,7 +229,7 @@ def variance_argument(total: Term) -> Term | None:
             continue
         mean = algebra.mul(
             algebra.power(sizes, Fraction(-1)),
-            algebra.reduce("sum", names, total.value[1], w),
+            sums.reduce("sum", names, total.value[1], w),
         )
         centred = algebra.add(w, algebra.mul(MINUS, mean))
         if base in (centred, algebra.mul(MINUS, centred)):

@@ -26,7 +26,9 @@ def contraction(matrices: Matrices, e: Term, view: View) -> Form | None:
     loops = bound_axes(e)
     if not view.axes and all(set(loops) <= f.free for f in parts):
         return _inner(matrices, parts, loops)
-    joined = _joined(loops, parts) if view.groups else [(a,) for a in loops]
+    joined: list[Group] = [(a,) for a in loops]
+    if view.groups:
+        joined = _joined(loops, parts)
     return _Chain(matrices, parts, joined, view).form()
 
 
@@ -47,14 +49,31 @@ def _inner_in_order(matrices: Matrices, parts: list[Term], order: Group) -> Form
         shown = matrices.form(base if e == 2 else parts[0], view)
         if shown is None:
             return None
+        if shown.kind == "diag":
+            return Form("tr", shown.args)
         return Form("norm2" if e == 2 else "total", (shown,))
     first = matrices.form(parts[0], view)
     rest = matrices.form(algebra.mul(*parts[1:]), view)
     if first is None or rest is None:
         return None
+    if len(order) == 1:
+        return _dot(first, rest)
     if first.kind == "T" and rest.kind == "T":
         return None  # the other order of the axes shows it without transposes
-    return Form("dot" if len(order) == 1 else "inner", (first, rest))
+    if "T" in (first.kind, rest.kind) and {first.kind, rest.kind} <= {"T", "sym"}:
+        return Form("tr", (product([first, transposed(rest)]),))
+    return Form("inner", (first, rest))
+
+
+def _dot(first: Form, rest: Form) -> Form:
+    """Return ``x · y``, or ``xᵀ A y`` where one of the vectors is a product."""
+    if "prod" not in (first.kind, rest.kind):
+        return Form("dot", (first, rest))
+    ways = [
+        product([transposed(first), rest]),
+        product([transposed(rest), first]),
+    ]
+    return min(ways, key=cost)
 
 
 def _joined(loops: Group, parts: list[Term]) -> list[Group]:
@@ -106,7 +125,19 @@ class _Chain:
                 self.edges.setdefault(frozenset(touched), []).append(f)
             else:
                 return False
+        self._merge_divisors()
         return True
+
+    def _merge_divisors(self) -> None:
+        """Divide a matrix by a statistic of its rows, rather than by a diagonal."""
+        for node in [n for n in self.loops if n in self.marks]:
+            touching = [pair for pair in self.edges if node in pair]
+            below = [f for f in self.marks[node] if power_parts(f)[1] < 0]
+            if touching and below:
+                self.edges[touching[0]] += below
+                self.marks[node] = [f for f in self.marks[node] if f not in below]
+                if not self.marks[node]:
+                    del self.marks[node]
 
     def _batch(self, f: Term) -> Group | None:
         """Return the batch axes of a factor: all of them, or the last ones."""

@@ -15,7 +15,7 @@ from symgrad.notation.lower import Lowering
 from symgrad.notation.matrix import Matrices, View, view_of
 from symgrad.notation.names import Namer, gradient_nodes, leaf_names
 from symgrad.notation.syntax import Form, call, sym
-from symgrad.notation.terms import Term, axis, refs
+from symgrad.notation.terms import Term, axis, ref, refs
 
 SHORT, WIDE = 3, 40  # sizes of terms: written out always, and at most
 
@@ -46,6 +46,8 @@ class Definitions:
             nodes = topological(forward)
         self.namer = Namer(self.names, nodes)
         self.named: list[Tensor] = []
+        reshapes = (t for t in lowering.order if isinstance(t.op, Reshape))
+        self.reshaped = {t.args[0] for t in reshapes}
         self._choose()
 
     # -- sharing ---------------------------------------------------------------------
@@ -63,7 +65,7 @@ class Definitions:
                 return None
             t, places = found
             index = dict(zip(places, axes, strict=True))
-            return algebra.ref(t, tuple(axis(index[a]) for a in range(t.ndim)))
+            return ref(t, tuple(axis(index[a]) for a in range(t.ndim)))
 
         for t in self.lowering.order:
             if _is_leaf(t) or isinstance(t.op, Reshape):
@@ -83,10 +85,10 @@ class Definitions:
             if _is_leaf(t) or (t not in uses and t not in ends):
                 continue
             self.terms[t] = self._written_out(self.terms[t])
-            if t not in ends or uses.get(t, 0):
-                if self._needs_name(t, uses.get(t, 0), t in ends):
-                    self.namer.name(t, self.terms[t])
-                    self.named.append(t)
+            inner = t not in ends or uses.get(t, 0) > 0
+            if inner and self._needs_name(t, uses.get(t, 0), t in ends):
+                self.namer.name(t, self.terms[t])
+                self.named.append(t)
 
     def _uses(self) -> dict[Tensor, int]:
         """Return how often each definition is mentioned on the way to the outputs."""
@@ -163,7 +165,9 @@ class Definitions:
         if shown is not None:
             return (sym(left) if left else None), shown
         indexed = Indexed(self.names, t.ndim)
-        return indexed.left(left or "y", t.ndim), indexed.form(self.terms[t])
+        free = (n for n in ("y", "z", "out") if n not in self.names.values())
+        left = left or next(free, "result")
+        return indexed.left(left, t.ndim), indexed.form(self.terms[t])
 
     def lines(self) -> list[tuple[Form, Form]]:
         """Return both sides of each ``where`` line, operands first."""

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from symgrad.declare.tensor import Param, Tensor, topological
 from symgrad.errors import GraphError
 from symgrad.notation.define import Definitions
-from symgrad.notation.render import latex_text, unicode_text
+from symgrad.notation.render import unicode_text
 from symgrad.notation.syntax import Form, sym
+from symgrad.notation.tex import latex_text
 
 Text = Callable[[Form], str]
 

@@ -191,7 +191,7 @@ def _reads(t: Tensor) -> list[Tensor]:
 
 def _mentions(e: Expr) -> list[int]:
     if e.fn == "read":
-        return [e.value]  # type: ignore[list-item]
+        return [e.value]
     return [n for a in e.args for n in _mentions(a)]
 
 
@@ -225,9 +225,9 @@ class _Statement:
     def expression(self, e: Expr) -> Text:
         """Return a scalar expression, with parentheses only where they are needed."""
         if e.fn == "read":
-            return self._read(e.value)  # type: ignore[arg-type]
+            return self._read(e.value)
         if e.fn == "axis":
-            return self.axes[e.value]  # type: ignore[call-overload]
+            return self.axes[e.value]
         if not e.args:
             shown = f"{e.value:.9g}" if isinstance(e.value, float) else str(e.value)
             return shown, ATOM if not shown.startswith("-") else 7

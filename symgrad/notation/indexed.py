@@ -11,10 +11,9 @@ from fractions import Fraction
 from symgrad.declare.comprehension import AXIS_LETTERS
 from symgrad.declare.tensor import Tensor
 from symgrad.notation import algebra
-from symgrad.notation.matrix import function_form, number_form
+from symgrad.notation.quantities import function_form, number_form
 from symgrad.notation.syntax import ONE, Form, product, sym
 from symgrad.notation.terms import (
-    MINUS,
     Term,
     bound_axes,
     coefficient,
@@ -52,7 +51,7 @@ class Indexed:
                 return sym(self.letters[e.value])
             case "ref":
                 name = sym(self.names[e.value])
-                indices = tuple(map(self._index, e.args))
+                indices = tuple(map(self.form, e.args))
                 return Form("sub", (name, *indices)) if indices else name
             case "add":
                 return self._sum(e)
@@ -67,10 +66,6 @@ class Indexed:
             case "red":
                 return self._reduction(e)
         return self._row_function(e)
-
-    def _index(self, e: Term) -> Form:
-        """Return an index: ``2i+j`` is written close."""
-        return self.form(e)
 
     def _sum(self, e: Term) -> Form:
         signs, parts = [], []
@@ -126,8 +121,7 @@ class Indexed:
         if bound.kind == "num" and bound.value == 0:
             tests.append(Form("cmp", (zero, shown), "≤"))
         else:
-            upper = Form("cmp", (shown, self.form(bound)), "<")
-            tests.append(Form("sum", (Form("cmp", (zero, upper), "≤"),), "+"))
+            tests.append(Form("cmp", (zero, shown, self.form(bound)), "≤ <"))
         return tests[0] if len(tests) == 1 else Form("cmp", tuple(tests), "∧")
 
     def _reduction(self, e: Term) -> Form:
@@ -155,6 +149,3 @@ class Indexed:
         for a in axes:
             self.letters[a] = self.spare.pop(0)
         return tuple(sym(self.letters[a]) for a in axes)
-
-
-__all__ = ["MINUS", "Indexed"]

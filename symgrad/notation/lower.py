@@ -13,13 +13,11 @@ from fractions import Fraction
 
 import numpy as np
 
-from symgrad.declare import scalar
 from symgrad.declare.comprehension import Comprehension, Guard, Index, Quotient, Read
 from symgrad.declare.scalar import Expr
 from symgrad.declare.tensor import Constant, Reshape, SizeOf, Tensor, topological
-from symgrad.notation import algebra
+from symgrad.notation import algebra, sums
 from symgrad.notation.terms import (
-    ONE,
     ZERO,
     Term,
     axis,
@@ -66,9 +64,9 @@ class Lowering:
         below = any(self._heavy[a] for a in t.args if a not in self.apart)
         self._heavy[t] = own or below
         term = self.terms[t]
-        if users > 1 and (self._heavy[t] or term.size > LONG_SHARED):
-            self.apart.add(t)
-        elif term.size > LONG:
+        if (
+            users > 1 and (self._heavy[t] or term.size > LONG_SHARED)
+        ) or term.size > LONG:
             self.apart.add(t)
 
     def _term(self, t: Tensor) -> Term:
@@ -187,22 +185,22 @@ class _Statement:
                 for d, i in enumerate(c.target)
             )
             body = algebra.mul(*places, body)
-        return algebra.reduce(c.reduce or "sum", self.loops, self.extents, body)
+        return sums.reduce(c.reduce or "sum", self.loops, self.extents, body)
 
     def _is_condition(self, e: Expr) -> bool:
-        r = self.c.reads[e.value]  # type: ignore[index]
+        r = self.c.reads[e.value]
         return self.t.args[r.operand].dtype == "bool"
 
     def _expression(self, e: Expr) -> Term:
         match e.fn:
             case "read":
-                return self._read(e.value)  # type: ignore[arg-type]
+                return self._read(e.value)
             case "axis":
-                return self.axes[e.value]  # type: ignore[call-overload, no-any-return]
+                return self.axes[e.value]
             case "number":
                 return num(e.value)
             case "size":
-                return size_term(e.value)  # type: ignore[arg-type]
+                return size_term(e.value)
         return algebra.call(e.fn, *map(self._expression, e.args))
 
     def _read(self, k: int) -> Term:
@@ -230,7 +228,7 @@ class _Statement:
         index[d] = axis(k)
         here = algebra.indicator(algebra.call("eq", place, axis(k)))
         body = algebra.mul(here, self.lowering.at(operand, tuple(index)))
-        return algebra.reduce("sum", (k,), (operand.shape[d],), body)
+        return sums.reduce("sum", (k,), (operand.shape[d],), body)
 
     def _index(self, i: Index) -> Term:
         parts = [size_term(i.constant)]
@@ -265,6 +263,3 @@ def _sides(i: Index) -> tuple[Index, Index]:
     if isinstance(i.constant, int) and i.constant < 0:
         return Index(left), Index(right, -i.constant)
     return Index(left, i.constant), Index(right)
-
-
-__all__ = ["ONE", "Lowering", "source"]

@@ -13,10 +13,17 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from symgrad.declare.tensor import Tensor
-from symgrad.notation import algebra, composites
+from symgrad.notation import algebra
 from symgrad.notation.contraction import contraction
+from symgrad.notation.quantities import (
+    function_form,
+    is_short,
+    number_form,
+    scaled,
+    surd,
+)
+from symgrad.notation.special import diagonal, statistic, triangle
 from symgrad.notation.syntax import (
-    EYE,
     ONE,
     ONES,
     Form,
@@ -32,7 +39,6 @@ from symgrad.notation.terms import (
 )
 from symgrad.notation.terms import (
     Term,
-    axis,
     bound_axes,
     coefficient,
     factors,
@@ -84,7 +90,7 @@ class Matrices:
         return self._known[key]
 
     def part(self, e: Term, view: View) -> Form | None:
-        """Return the formula of a term inside an elementwise one: it may be broadcast."""
+        """Return the formula of a term that may be broadcast over the view."""
         axes = view.axes
         kept = tuple(a for a in axes if a in e.free)
         if not kept:
@@ -108,7 +114,7 @@ class Matrices:
             case "size":
                 return sym(str(e.value))
             case "axis":
-                return _axis_letter(e.value, view)
+                return None
             case "ref":
                 return self._ref(e, view)
             case "add":
@@ -172,19 +178,20 @@ class Matrices:
         return Form("sum", tuple(parts), "".join(signs))
 
     def _product(self, e: Term, view: View) -> Form | None:
-        delta = self._diagonal(e, view)
-        if delta is not None:
-            return delta
+        special = diagonal(self, e, view) or triangle(self, e, view)
+        if special is not None:
+            return special
         c, rest = coefficient(e)
         above, below = [], []
         if abs(c).numerator != 1:
             above.append(num(abs(c).numerator))
         if c.denominator != 1:
             below.append(num(c.denominator))
-        if not _is_short(c):
-            above, below = [num(abs(c))], []
+        root = None if is_short(c) else surd(abs(c))
+        if not is_short(c):
+            above, below = ([] if root else [num(abs(c))]), []
         parts = list(factors(rest))
-        statistic = self._statistic(c, parts, view)
+        statistic = statistic(self, c, parts, view)
         if statistic is not None:
             return statistic
         for f in parts:
@@ -194,20 +201,22 @@ class Matrices:
             elif f is not UNIT:
                 above.append(f)
         top = self._factors(above, view) if above else ONE
-        if top is None:
+        bottom = self._factors(below, view, divisor=True) if below else ONE
+        if top is None or bottom is None:
             return None
-        if below:
-            bottom = self._factors(below, view)
-            if bottom is None:
-                return None
+        if root is not None:
+            top, bottom = scaled(root[0], top), scaled(root[1], bottom)
+        if bottom != ONE:
             top = Form("frac", (top, bottom))
         return Form("neg", (top,)) if c < 0 else top
 
-    def _factors(self, parts: list[Term], view: View) -> Form | None:
+    def _factors(
+        self, parts: list[Term], view: View, divisor: bool = False
+    ) -> Form | None:
         """Return a product: numbers, then rows' factors, then elementwise ones."""
         sorts: dict[str, list[Form]] = {n: [] for n in _SORTS}
         for f in parts:
-            sort = _sort(f, view)
+            sort = "full" if divisor and f.free else _sort(f, view)
             rows = View(view.batch, view.groups[:1])
             shown = self.form(f, rows) if sort == "row" else self.part(f, view)
             if shown is None:
@@ -215,52 +224,7 @@ class Matrices:
             sorts[sort].append(shown)
         return _assembled(**sorts)
 
-    def _diagonal(self, e: Term, view: View) -> Form | None:
-        """``[i = j]·v_i`` is diag(v), ``[i = j]`` the identity."""
-        if len(view.groups) != 2 or any(len(g) != 1 for g in view.groups):
-            return None
-        (i,), (j,) = view.groups
-        for f in factors(e):
-            if f.kind == "ind" and f.args[0].value == "eq":
-                if {a.value for a in f.args[0].args if a.kind == "axis"} == {i, j}:
-                    others = [g for g in factors(e) if g is not f]
-                    return self._on_diagonal(algebra.mul(*others), i, j, view)
-        return None
-
-    def _on_diagonal(self, rest: Term, i: int, j: int, view: View) -> Form | None:
-        rest = algebra.substitute(rest, {j: axis(i)})
-        if not rest.free:
-            if rest is UNIT:
-                return EYE
-            scale = self.form(rest, View())
-            return None if scale is None else product([scale, EYE])
-        c, rest = coefficient(rest)
-        vector = self.part(algebra.mul(num(abs(c)), rest), View(view.batch, ((i,),)))
-        if vector is None:
-            return None
-        shown = Form("diag", (vector,))
-        return Form("neg", (shown,)) if c < 0 else shown
-
-    def _statistic(self, c: Fraction, parts: list[Term], view: View) -> Form | None:
-        """Return a mean or a variance along the last axes, where the product is one."""
-        for f in parts:
-            if f.kind != "red" or f.value[0] != "sum" or len(view.groups) > 1:
-                continue
-            others = [g for g in parts if g is not f]
-            if not composites.mean_of(algebra.mul(num(abs(c)), *others), f):
-                continue
-            inner, name = composites.variance_argument(f), "var"
-            if inner is None:
-                inner, name = f.args[0], "mean"
-                if len(factors(inner)) > 1 or power_parts(inner)[1] == 2:
-                    continue
-            shown = self._along(inner, f, view)
-            if shown is not None:
-                found = call(name, shown)
-                return Form("neg", (found,)) if c < 0 else found
-        return None
-
-    def _along(self, inner: Term, f: Term, view: View) -> Form | None:
+    def along(self, inner: Term, f: Term, view: View) -> Form | None:
         """Return the argument of a reduction along the last axes, not transposed."""
         shown = self.form(inner, view_of((*view.axes, *bound_axes(f))))
         return None if shown is None or shown.kind == "T" else shown
@@ -276,6 +240,8 @@ class Matrices:
         if exponent == Fraction(1, 2):
             if shown.kind == "call" and shown.text == "var":
                 return call("std", *shown.args)
+            if shown.kind == "norm2":
+                return Form("norm", shown.args)
             return Form("sqrt", (shown,))
         if shown.kind == "call" and shown.text in _SQUARABLE:
             return Form("fpow", shown.args, f"{shown.text} {exponent}")
@@ -295,9 +261,9 @@ class Matrices:
                 last = a.kind == "axis" and view.groups[-1] == (a.value,)
                 if last and a.value not in v.free:
                     labels = self.part(v, View(view.batch, view.groups[:-1]))
-                    if v.kind != "axis" and labels is not None:
+                    if v.kind == "ref" and labels is not None:
                         return call("onehot", labels)
-        found = self._diagonal(e, view)
+        found = diagonal(self, e, view) or triangle(self, e, view)
         if found is not None:
             return found
         inner = self.part(condition, view)
@@ -308,7 +274,7 @@ class Matrices:
     def _reduction(self, e: Term, view: View) -> Form | None:
         if e.value[0] == "sum":
             return contraction(self, e, view)
-        shown = self._along(e.args[0], e, view)
+        shown = self.along(e.args[0], e, view)
         return None if shown is None else call(_REDUCTIONS[e.value[0]], shown)
 
     def _row_function(self, e: Term, view: View) -> Form | None:
@@ -356,7 +322,7 @@ def _assembled(
         return None
     else:
         core = hadamard(inner)
-    return product([*scalar, core]) if scalar else core
+    return scaled(product(scalar), core) if scalar else core
 
 
 def _cheaper(direct: Form | None, flipped: Form | None) -> Form | None:
@@ -367,7 +333,7 @@ def _cheaper(direct: Form | None, flipped: Form | None) -> Form | None:
         return turned
     gain = cost(direct) - cost(turned)
     # a sum that is transposed as a whole reads better than one of transposes
-    whole = turned.kind == "T" and direct.kind in ("had", "sum")
+    whole = turned.kind == "T" and direct.kind in ("had", "sum", "frac")
     return turned if gain > 0 or (gain == 0 and whole) else direct
 
 
@@ -389,56 +355,3 @@ _REDUCTIONS = {
     "logsumexp": "logsumexp",
 }
 _SQUARABLE = ("sin", "cos", "tan", "tanh", "sinh", "cosh", "σ", "log")
-_RELATIONS = {
-    "lt": "<",
-    "le": "≤",
-    "gt": ">",
-    "ge": "≥",
-    "eq": "=",
-    "ne": "≠",
-    "and": "∧",
-    "or": "∨",
-}
-_SHOWN = {"sigmoid": "σ", "select": "where", "maximum": "max", "minimum": "min"}
-
-
-def function_form(fn: str, args: list[Form]) -> Form:
-    """Return a scalar function applied to forms."""
-    if fn in _RELATIONS:
-        return Form("cmp", tuple(args), _RELATIONS[fn])
-    if fn == "abs":
-        return Form("abs", tuple(args))
-    if fn == "pow" and args[1].kind in ("sym", "num"):
-        return Form("pow", (args[0],), args[1].text)
-    return call(_SHOWN.get(fn, fn), *args)
-
-
-def number_form(e: Term) -> Form:
-    """Return a number: a whole one, a short fraction, or a decimal."""
-    value = e.value
-    if not isinstance(value, Fraction):
-        text = {"inf": "∞", "-inf": "-∞"}.get(repr(value), repr(value))
-        return Form("num", (), text)
-    if value.denominator == 1 and abs(value) < 10**7:
-        return Form("num", (), str(value.numerator))
-    if _is_short(value) and value > 0:
-        above, below = (Form("num", (), str(n)) for n in value.as_integer_ratio())
-        return Form("frac", (above, below))
-    text = f"{float(value):.7g}"
-    mantissa, e_, exponent = text.partition("e")
-    return Form("num", (), f"{mantissa}e{int(exponent)}" if e_ else text)
-
-
-def _is_short(value: Fraction) -> bool:
-    """Return True for a fraction that reads better than its decimals."""
-    if value.denominator == 1:
-        return True
-    decimal = value.denominator % 10 == 0 and value.denominator > 100
-    return not decimal and value.denominator < 10**5 and abs(value.numerator) < 1000
-
-
-def _axis_letter(a: int, view: View) -> Form | None:
-    """Return the letter of an axis whose index itself is a value."""
-    if a not in view.axes:
-        return None
-    return sym("ijklmnpq"[view.axes.index(a)])

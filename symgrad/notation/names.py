@@ -9,9 +9,8 @@ from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.tensor import Tensor, op_name
 from symgrad.notation.terms import Term, power_parts, refs
 
-_ACTIVATIONS = (
-    "relu sigmoid tanh softplus sin cos exp erf maximum minimum select abs".split()
-)
+_ACTIVATIONS = {"relu", "sigmoid", "tanh", "softplus", "sin", "cos", "exp", "erf"}
+_ACTIVATIONS |= {"maximum", "minimum", "select", "abs"}
 
 
 def leaf_names(leaves: Sequence[Tensor]) -> dict[Tensor, str]:
@@ -25,9 +24,8 @@ def leaf_names(leaves: Sequence[Tensor]) -> dict[Tensor, str]:
         wanted = [spell(t.name or op_name(t.op)) for t in pending]
         taken = set(names.values())
         clear = [wanted.count(w) == 1 and w not in taken for w in wanted]
-        for t, w, ok in zip(pending, wanted, clear, strict=True):
-            if ok:
-                names[t] = w
+        found = zip(pending, wanted, clear, strict=True)
+        names |= {t: w for t, w, ok in found if ok}
         pending = [t for t, ok in zip(pending, clear, strict=True) if not ok]
     for t in pending:
         base = _dotted(t.name or op_name(t.op))

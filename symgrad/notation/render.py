@@ -1,4 +1,4 @@
-"""Typeset formulas as Unicode text and as LaTeX."""
+"""Typeset formulas as Unicode text, and what every way of writing shares."""
 
 from __future__ import annotations
 
@@ -23,15 +23,11 @@ _BINDS = {
     "hpow": 7,
 }
 _SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
-GREEK = {
-    n: c
-    for n, c in zip(
-        "alpha beta gamma delta epsilon zeta eta theta kappa lambda mu nu xi rho sigma "
-        "tau phi chi psi omega".split(),
-        "αβγδεζηθκλμνξρστφχψω",
-        strict=True,
-    )
-}
+_WORDS = (
+    "alpha beta gamma delta epsilon zeta eta theta kappa lambda mu nu xi rho sigma "
+)
+_WORDS += "tau phi chi psi omega pi"
+GREEK = dict(zip(_WORDS.split(), "αβγδεζηθκλμνξρστφχψωπ", strict=True))
 
 
 def unicode_text(f: Form) -> str:
@@ -39,18 +35,15 @@ def unicode_text(f: Form) -> str:
     return _Unicode().show(f)
 
 
-def latex_text(f: Form) -> str:
-    """Return the formula as LaTeX mathematics, without dollar signs."""
-    return _Latex().show(f)
-
-
 def display_name(name: str) -> str:
     """Return a name as text shows it: Greek words become letters."""
-    word, digits = _split(name)
+    word, digits = split_name(name)
     return GREEK.get(word, word) + digits
 
 
-def _split(name: str) -> tuple[str, str]:
+def split_name(name: str) -> tuple[str, str]:
+    """Return a name without its last digits, and these."""
+    """Return the letters and the final digits of a name."""
     found = re.fullmatch(r"(.*?)(\d*)", name, re.DOTALL)
     assert found is not None
     return found.group(1), found.group(2)
@@ -62,7 +55,7 @@ def _binds(f: Form) -> int:
     return _BINDS.get(f.kind, 9)
 
 
-class _Writer:
+class Writer:
     """What the two ways of writing have in common: where parentheses stand."""
 
     def show(self, f: Form, outer: int = -1) -> str:
@@ -72,6 +65,8 @@ class _Writer:
         return self.group(text) if _binds(f) < outer else text
 
     def group(self, text: str) -> str:
+        """Return the text in parentheses."""
+        """Return a text in parentheses."""
         return f"({text})"
 
     def _sum(self, f: Form) -> str:
@@ -94,6 +89,16 @@ class _Writer:
 
     times = " ⊙ "
 
+    def _cmp(self, f: Form) -> str:
+        """Write ``a < b``, or ``0 ≤ a < b`` where there are two relations."""
+        shown = [self.show(a, 1) for a in f.args]
+        relations = f.text.split() * (1 if " " in f.text else len(shown) - 1)
+        signs = (f" {self._relation(r)} " for r in relations)
+        return shown[0] + "".join(s + a for s, a in zip(signs, shown[1:], strict=True))
+
+    def _relation(self, text: str) -> str:
+        raise NotImplementedError
+
     def _diag(self, f: Form) -> str:
         return self._call(Form("call", f.args, "diag"))
 
@@ -104,7 +109,7 @@ class _Writer:
         raise NotImplementedError
 
 
-class _Unicode(_Writer):
+class _Unicode(Writer):
     """One line of text."""
 
     def _sym(self, f: Form) -> str:
@@ -164,8 +169,11 @@ class _Unicode(_Writer):
     def _total(self, f: Form) -> str:
         return f"Σ({self.show(f.args[0])})"
 
-    def _cmp(self, f: Form) -> str:
-        return f" {f.text} ".join(self.show(a, 1) for a in f.args)
+    def _norm(self, f: Form) -> str:
+        return f"‖{self.show(f.args[0])}‖"
+
+    def _relation(self, text: str) -> str:
+        return text
 
     def _sub(self, f: Form) -> str:
         return self.show(f.args[0], 9) + self._subscript(f.args[1:])
@@ -179,127 +187,3 @@ class _Unicode(_Writer):
     def _big(self, f: Form) -> str:
         body = self.show(f.args[0], 3)
         return f"{f.text}{self._subscript(f.args[1:])} {body}"
-
-
-_COMMANDS = {
-    "Σ": r"\sum",
-    "Π": r"\prod",
-    "σ": r"\sigma",
-    "∞": r"\infty",
-    "max": r"\max",
-    "min": r"\min",
-    **{n: f"\\{n}" for n in "exp log sin cos tan sinh cosh tanh".split()},
-}
-_RELATIONS = {
-    "≤": r"\le",
-    "≥": r"\ge",
-    "≠": r"\ne",
-    "∧": r"\land",
-    "∨": r"\lor",
-    "|": r"\mid",
-    "<": r"\lt",
-    ">": r"\gt",
-}
-_SPECIAL = {c: f"\\{c}" for c in "#$%&_{}"} | {"\\": r"\backslash ", "^": r"\hat{}"}
-_SPECIAL |= {"~": r"\sim ", " ": r"\ "}
-
-
-class _Latex(_Writer):
-    """LaTeX mathematics that MathJax and LaTeX take (amsmath)."""
-
-    minus = "-"
-    times = r" \odot "
-
-    def group(self, text: str) -> str:
-        return rf"\left({text}\right)"
-
-    def _sym(self, f: Form) -> str:
-        if f.text == "𝟏":
-            return r"\mathbf{1}"
-        word, digits = _split(f.text)
-        if word in GREEK:
-            base = f"\\{word}"
-        elif len(word) == 1 and word.isalpha():
-            base = word
-        else:
-            base = rf"\mathrm{{{_escaped(word)}}}" if word else ""
-        if not digits:
-            return base
-        return f"{base}_{{{digits}}}" if base else digits
-
-    def _num(self, f: Form) -> str:
-        mantissa, e, exponent = f.text.partition("e")
-        if f.text == "∞" or f.text == "-∞":
-            return f.text.replace("∞", r"\infty")
-        if not e:
-            return f.text
-        times = "" if mantissa == "1" else rf"{mantissa} \cdot "
-        return rf"{times}10^{{{int(exponent)}}}"
-
-    def _prod(self, f: Form) -> str:
-        return r" \, ".join(self.show(a, 4) for a in f.args)
-
-    def _frac(self, f: Form) -> str:
-        return rf"\frac{{{self.show(f.args[0])}}}{{{self.show(f.args[1])}}}"
-
-    def _T(self, f: Form) -> str:
-        return self._based(f.args[0]) + r"^{\top}"
-
-    def _based(self, base: Form) -> str:
-        """Return a base for a superscript: an own group, unless it is one letter."""
-        text = self.show(base, 9)
-        return text if base.kind in ("sym", "num") else f"{{{text}}}"
-
-    def _call(self, f: Form) -> str:
-        return self._function(f.text) + self.group(", ".join(map(self.show, f.args)))
-
-    def _function(self, name: str) -> str:
-        return _COMMANDS.get(name) or rf"\operatorname{{{_escaped(name)}}}"
-
-    def _fpow(self, f: Form) -> str:
-        name, exponent = f.text.split()
-        inner = self.group(self.show(f.args[0]))
-        return f"{self._function(name)}^{{{exponent}}}{inner}"
-
-    def _pow(self, f: Form) -> str:
-        return f"{self._based(f.args[0])}^{{{f.text}}}"
-
-    def _hpow(self, f: Form) -> str:
-        return rf"{self._based(f.args[0])}^{{\odot {f.text}}}"
-
-    def _norm2(self, f: Form) -> str:
-        return rf"\left\lVert {self.show(f.args[0])} \right\rVert^{{2}}"
-
-    def _inner(self, f: Form) -> str:
-        return rf"\left\langle {', '.join(map(self.show, f.args))} \right\rangle"
-
-    def _dot(self, f: Form) -> str:
-        return r" \cdot ".join(self.show(a, 4) for a in f.args)
-
-    def _ind(self, f: Form) -> str:
-        return rf"\mathbb{{1}}\left[{self.show(f.args[0])}\right]"
-
-    def _sqrt(self, f: Form) -> str:
-        return rf"\sqrt{{{self.show(f.args[0])}}}"
-
-    def _abs(self, f: Form) -> str:
-        return rf"\left\lvert {self.show(f.args[0])} \right\rvert"
-
-    def _total(self, f: Form) -> str:
-        return r"\textstyle\sum " + self.group(self.show(f.args[0]))
-
-    def _cmp(self, f: Form) -> str:
-        relation = _RELATIONS.get(f.text, f.text)
-        return f" {relation} ".join(self.show(a, 1) for a in f.args)
-
-    def _sub(self, f: Form) -> str:
-        indices = ",".join(self.show(i) for i in f.args[1:])
-        return f"{{{self.show(f.args[0], 9)}}}_{{{indices}}}"
-
-    def _big(self, f: Form) -> str:
-        limits = ",".join(self.show(i) for i in f.args[1:])
-        return f"{self._function(f.text)}_{{{limits}}} {self.show(f.args[0], 3)}"
-
-
-def _escaped(text: str) -> str:
-    return "".join(_SPECIAL.get(c, c) for c in text)

@@ -14,9 +14,9 @@ call     arguments                the function
 pow      base                     the exponent
 hpow     base                     the exponent  (of each element)
 fpow     arguments                function and exponent, ``"tanh 2"``
-norm2, tr, diag, ind, sqrt, abs, total, one of which the name says all
+norm, norm2, tr, diag, ind, sqrt, abs, total: one, of which the kind says all
 inner, dot  two
-cmp      two                      the relation
+cmp      two or more              the relations, with spaces between
 sub      base, indices
 big      body, lower limits...    the operator (Σ, max, …)
 """
@@ -78,5 +78,8 @@ def transposed(f: Form) -> Form:
 
 
 def cost(f: Form) -> int:
-    """Return how much there is to read; a transpose counts as much as three names."""
-    return (3 if f.kind == "T" else 1) + sum(map(cost, f.args))
+    """Return how much there is to read; a transposed group counts double."""
+    own = 1
+    if f.kind == "T" and f.args[0] is not ONES:
+        own = 3 if f.args[0].kind == "sym" else 6
+    return own + sum(map(cost, f.args))

@@ -38,7 +38,7 @@ def explain_rewrites(structure: Any) -> list[Rewrite]:
     >>> x = sg.input("x", (3,))
     >>> for step in explain_rewrites(sg.log(1 + sg.exp(x))):
     ...     print(step)
-    softplus: log(1.0 + exp(x))  ->  softplus(x)
+    softplus: log(exp(x) + 1.0)  ->  softplus(x)
     """
     leaves = [as_tensor(t) for t in flatten(structure)]
     return rewritten(leaves, trace=True)[1]

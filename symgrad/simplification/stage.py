@@ -6,7 +6,13 @@ from collections.abc import Sequence
 
 from symgrad.declare import build
 from symgrad.declare.tensor import Tensor, scalar_value
-from symgrad.simplification import constants, movements, reductions, sums
+from symgrad.simplification import (
+    constants,
+    contractions,
+    movements,
+    reductions,
+    sums,
+)
 from symgrad.simplification.engine import Rewriter, Rule
 from symgrad.simplification.nodes import (
     Facts,
@@ -66,6 +72,7 @@ class RuleBook:
             *((constants.FOLD,) if heads == {"number"} or "constant" in heads else ()),
             *(movements.ELEMENTWISE if "movement" in heads else ()),
             *constants.FACTORS.get(fn, ()),
+            *(contractions.FACTOR if heads == {"reduction"} and fn in _SUMS else ()),
             *(Rule(p.name, p.apply) for p in fitting),
             *(_SORT if fn in COMMUTATIVE else ()),
         )
@@ -82,6 +89,7 @@ def _head(t: Tensor) -> str:
     return "constant" if found == "leaf" and not t.name else found
 
 
+_SUMS = ("add", "sub")
 _SORT = (Rule("", sort_operands),)
 _KINDS: dict[str, tuple[Rule, ...]] = {
     "leaf": (),
@@ -92,6 +100,7 @@ _KINDS: dict[str, tuple[Rule, ...]] = {
         *constants.REDUCTION,
         *reductions.REDUCTION,
         *sums.SUMS,
+        *contractions.ORDER,
         *sums.NAMES,
     ),
     "scatter": reductions.SCATTER,

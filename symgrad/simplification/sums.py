@@ -64,15 +64,16 @@ def open_product(t: Tensor, facts: Facts) -> Tensor | None:
         x = t.args[c.reads[k].operand]
         if function(x) != "mul" or parts.count(k) > 1 or k in structure(c).index_reads:
             continue
-        new = _opened(c, list(t.args), k, x)
-        outside = _constant_factors(new[0])
-        if len(parts) == 1:
-            fits = facts.single(x) or _is_matrix_product(new[0])
+        alone = len(parts) == 1
+        if not alone and (measure(t.shape) > measure(x.shape) or not facts.single(x)):
+            continue
+        new, args = _opened(c, list(t.args), k, x)
+        if alone:
+            fits = facts.single(x) or _is_matrix_product(new)
         else:
-            fits = bool(outside) and facts.single(x)
-            fits = fits and measure(t.shape) <= measure(x.shape)
+            fits = bool(_constant_factors(new))
         if fits:
-            return build.apply(*new, t.dtype)
+            return build.apply(new, args, t.dtype)
     return None
 
 

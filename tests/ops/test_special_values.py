@@ -1,5 +1,7 @@
 """Elementary functions at extreme arguments: C99's values, and their slopes."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import jax.scipy.special as special
@@ -7,13 +9,53 @@ import numpy as np
 import pytest
 
 import symgrad as sg
-from symgrad.declare.scalar import FUNCTIONS
 from tests.reference import SCALAR
 
-NAMES = """sqrt cbrt exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh
-    cosh tanh asinh acosh atanh erf erfc lgamma digamma trigamma sigmoid softplus abs sign
-    floor ceil trunc round square reciprocal rsqrt relu isnan isinf isfinite negative
-    stop_gradient""".split()
+NAMES = [
+    "sqrt",
+    "cbrt",
+    "exp",
+    "exp2",
+    "expm1",
+    "log",
+    "log2",
+    "log10",
+    "log1p",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "asinh",
+    "acosh",
+    "atanh",
+    "erf",
+    "erfc",
+    "lgamma",
+    "digamma",
+    "trigamma",
+    "sigmoid",
+    "softplus",
+    "abs",
+    "sign",
+    "floor",
+    "ceil",
+    "trunc",
+    "round",
+    "square",
+    "reciprocal",
+    "rsqrt",
+    "relu",
+    "isnan",
+    "isinf",
+    "isfinite",
+    "negative",
+    "stop_gradient",
+]
 HALVES = np.array(
     [0.0, 1e-30, 1e-8, 0.25, 0.5, 1, 1.5, 2.5, 20, 88.5, 800, 1e30, np.inf]
 )
@@ -28,7 +70,16 @@ def _points(dtype):
 
 
 def _reference(name, x):
-    """Return the value computed in twice the precision (float64: extended)."""
+    """Return the value computed in float64."""
+    if name == "lgamma":  # SciPy's is infinite at subnormal numbers
+        numbers = [float(v) for v in x]
+        poles = [v <= 0 and (math.isinf(v) or v % 1 == 0) for v in numbers]
+        return np.array(
+            [
+                np.inf if p else math.lgamma(v)
+                for v, p in zip(numbers, poles, strict=True)
+            ]
+        )
     fn = {"negative": "neg"}.get(name, name)
     with np.errstate(all="ignore"):
         return np.asarray(SCALAR[fn](x))
@@ -49,13 +100,16 @@ def test_value(name, dtype):
     np.testing.assert_array_equal(np.isnan(got), np.isnan(want), "NaN")
     np.testing.assert_array_equal(np.isinf(got), np.isinf(want), "infinity")
     finite = np.isfinite(want)
-    gap = np.abs(got[finite] - want[finite]) / np.spacing(np.abs(want[finite]))
+    size = np.abs(want[finite])
+    if name in ("lgamma", "digamma"):  # absolute accuracy near their zeros
+        size = np.maximum(size, 1)
+    gap = np.abs(got[finite] - want[finite]) / np.spacing(size)
     worst = gap.argmax()
     assert gap[worst] <= ULPS[dtype], (
         f"{name}({points[finite][worst]!r}) = {got[finite][worst]!r}, "
         f"not {want[finite][worst]!r}"
     )
-    zero = want == 0
+    zero = (want == 0) & (name != "sign")  # the sign of sign(-0) is left open
     np.testing.assert_array_equal(
         np.signbit(got[zero]), np.signbit(want[zero]), "sign of zero"
     )
@@ -63,7 +117,7 @@ def test_value(name, dtype):
 
 # Slopes far from 0, where the naive formula overflows or cancels.
 SLOPES = {
-    "sigmoid": (jax.nn.sigmoid, [-800, -40, 0, 40, 800]),
+    "sigmoid": (jax.nn.sigmoid, [-800, -40, 0, 800]),
     "softplus": (jax.nn.softplus, [-800, -40, 0, 40, 800]),
     "tanh": (jnp.tanh, [-800, -20, -1e-30, 0, 20, 800]),
     "silu": (jax.nn.silu, [-800, -40, 0, 40, 800]),
@@ -90,3 +144,9 @@ def test_slope(name):
     got = sg.compile([x], sg.grad(sg.sum(getattr(sg, name)(x)), x))(points)
     want = jax.vmap(jax.grad(theirs))(points)
     np.testing.assert_allclose(got, want, 1e-12, 1e-300)
+
+
+def test_slope_of_sigmoid_where_one_minus_it_cancels():
+    x = sg.input("x", (), dtype="float64")
+    got = sg.compile([x], sg.grad(sg.sigmoid(x), x))(np.float64(40))
+    np.testing.assert_allclose(got, math.exp(-40) / (1 + math.exp(-40)) ** 2, 1e-12)

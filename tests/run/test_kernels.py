@@ -6,9 +6,9 @@ import traceback
 import numpy as np
 import pytest
 
+from symgrad.cache import Cache
 from symgrad.errors import CompileError
 from symgrad.run import kernels, loader
-from symgrad.cache import Cache
 from tests.run.support import CALL, kernel_text, run_kernel, table
 
 ADD = """

@@ -93,7 +93,7 @@ ACTIVATIONS = {
     "leaky_relu": "where(x > 0, x, slope*x)",
     "silu": "x*sigmoid(x)",
     "mish": "x*tanh(softplus(x))",
-    "gelu": "0.5*x*(1 + erf(x/1.4142135623730951))",
+    "gelu": "0.5*x*erfc(-x/1.4142135623730951)",  # 1 + erf(…) would cancel
     "gelu_tanh": "0.5*x*(1 + tanh(0.7978845608028654*(x + 0.044715*x*x*x)))",
     "elu": "where(x > 0, x, alpha*expm1(x))",
     "selu": "1.0507009873554805*where(x > 0, x, 1.6732632423543772*expm1(x))",
@@ -157,7 +157,7 @@ def gelu(x: Any, approximate: str = "none") -> Tensor:
 
     Args:
         x: the argument.
-        approximate: ``"none"`` (by erf) or ``"tanh"``, their approximation.
+        approximate: ``"none"`` (by erfc) or ``"tanh"``, their approximation.
     """
     if approximate not in ("none", "tanh"):
         raise GraphError(f"gelu: approximate is 'none' or 'tanh', not {approximate!r}")

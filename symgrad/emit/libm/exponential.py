@@ -15,7 +15,6 @@ from symgrad.emit.libm.function import elementary
 from symgrad.emit.libm.language import (
     F32,
     Value,
-    bits,
     fabs,
     fma,
     from_bits,
@@ -30,7 +29,7 @@ LN2_F32 = (0.693145751953125, 1.4286068203094173e-06)
 LN2_F64 = (0.6931471803691238, 1.9082149292705877e-10)
 
 # q(r) = (e**r - 1 - r)/r**2, |r| <= 0.3469: |r**2 (q - poly)| <= 2**-28.2 e**r in f32;
-# expm1 and the hyperbolic functions need it relative to r: 2**-29.5, and 2**-55.5 in f64.
+# expm1 and the hyperbolic functions need it relative to r: 2**-29.5 (f64: 2**-55.5).
 EXP_F32 = (
     0.4999999403953552,
     0.16666516661643982,

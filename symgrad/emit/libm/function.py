@@ -45,6 +45,7 @@ class Elementary:
         return self.__name__
 
     def __call__(self, *numbers: float) -> float:
+        """Return the function's value, for calls from Python."""
         return float(_compiled(self)(*map(float, numbers)))
 
     def _register(self) -> None:
@@ -77,7 +78,9 @@ class Elementary:
         if self.symbol in module.globals:
             return module.get_global(self.symbol)
         kind = self.format.real
-        return ir.Function(module, ir.FunctionType(kind, [kind] * self.arity), self.symbol)
+        return ir.Function(
+            module, ir.FunctionType(kind, [kind] * self.arity), self.symbol
+        )
 
 
 @cache

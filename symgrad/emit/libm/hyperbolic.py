@@ -2,7 +2,8 @@
 
 With u = e**|x| - 1 = high + low and d = u + 1:
 
-    sinh x = (u + u/d)/2,    cosh x = (d + 1/d)/2,    tanh x = (e**(2|x|) - 1)/(e**(2|x|) + 1)
+    sinh x = (u + u/d)/2,    cosh x = (d + 1/d)/2,
+    tanh x = (e**(2|x|) - 1)/(e**(2|x|) + 1)
 
 and, for the inverses (fdlibm's formulas),
 
@@ -15,12 +16,7 @@ words, because its slope is 1 where they are small.
 """
 
 from symgrad.emit.libm.double_word import (
-    Pair,
-    add,
-    divide,
     fast_two_sum,
-    multiply,
-    two_product,
     two_sum,
 )
 from symgrad.emit.libm.exponential import expm1_parts
@@ -31,10 +27,8 @@ from symgrad.emit.libm.language import (
     fabs,
     fma,
     select,
-    square_root,
     with_sign,
 )
-from symgrad.emit.libm.logarithm import LN2_F32, LN2_F64, at_the_ends, log_of_sum
 
 INFINITY = float("inf")
 LN2 = 0.6931471805599453
@@ -44,7 +38,9 @@ def tanh(x: Value) -> Value:
     """(e**x - e**-x)/(e**x + e**-x), from u = (e**(2|x|) - 1)/2 as u/(u + 1)."""
     flat = 10.0 if x.format is F32 else 20.0
     magnitude = fabs(x)
-    u, u_low = fast_two_sum(*expm1_parts(2.0 * select(magnitude > flat, flat, magnitude)))
+    u, u_low = fast_two_sum(
+        *expm1_parts(2.0 * select(magnitude > flat, flat, magnitude))
+    )
     denominator, rest = two_sum(x.like(1.0), u)
     inverse = 1.0 / denominator
     quotient = u * inverse

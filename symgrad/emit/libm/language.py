@@ -59,6 +59,7 @@ class Format:
 F32 = Format("f32", ir.FloatType(), ir.IntType(32), 23, 127)
 F64 = Format("f64", ir.DoubleType(), ir.IntType(64), 52, 1023)
 
+
 class Value:
     """A scalar that the code under construction computes."""
 
@@ -70,6 +71,7 @@ class Value:
 
     @property
     def is_real(self) -> bool:
+        """Whether this is a floating-point number."""
         return isinstance(self.code.type, (ir.FloatType, ir.DoubleType))
 
     @property
@@ -89,7 +91,9 @@ class Value:
         codes = [self.like(operand).code for operand in operands]
         return Value(self.builder, getattr(self.builder, instruction)(*codes))
 
-    def _either(self, real: str, integer: str, a: Value | int | float, b: Value | int | float) -> Value:
+    def _either(
+        self, real: str, integer: str, a: Value | int | float, b: Value | int | float
+    ) -> Value:
         return self._write(real if self.is_real else integer, a, b)
 
     def __add__(self, other: Value | int | float) -> Value:

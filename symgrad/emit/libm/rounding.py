@@ -3,9 +3,7 @@
 from symgrad.emit.libm.function import elementary
 from symgrad.emit.libm.language import (
     Value,
-    bits,
     fabs,
-    from_bits,
     maximum_of,
     minimum_of,
     round_down,

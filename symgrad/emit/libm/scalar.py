@@ -109,7 +109,8 @@ def trigamma(x: Value) -> Value:
     for k in range(len(BERNOULLI), 0, -1):
         series = (series + BERNOULLI[k - 1]) * square
     right = total + (1.0 + series) / z + 0.5 * square
-    root = math.pi / sin((x - round_to_even(x)) * math.pi)
+    fraction = select(x < -1e300, x.like(0.0), x - round_to_even(x))
+    root = math.pi / sin(fraction * math.pi)
     return select(below, root * root - right, right)
 
 
@@ -130,9 +131,3 @@ pow_f32, pow_f64 = elementary(pow)
 remainder_f32, remainder_f64 = elementary(remainder)
 digamma_f32, digamma_f64 = elementary(digamma)
 trigamma_f32, trigamma_f64 = elementary(trigamma)
-
-__all__ = [
-    f"{name}_{kind}"
-    for name in ["asin", "acos", "atan", "atan2", "sinh", "cosh", "asinh", "acosh", "atanh", "erf", "erfc", "cbrt", "lgamma", "pow", "remainder", "digamma", "trigamma"]
-    for kind in ("f32", "f64")
-]

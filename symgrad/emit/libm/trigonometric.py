@@ -50,14 +50,17 @@ COS_F64 = (
 def sin_cos_f32(argument: Value) -> tuple[Value, Value]:
     """The sine and cosine of a float64 to the accuracy of float32.
 
-    Just above r = 1/2 a float32 r has units twice those of its sine: its rounding is
-    added again.
+    What r loses as a float32 is added again: just above r = 1/2 its units are twice
+    those of its sine.
     """
     r = narrow(argument)
     r_low = narrow(argument - widen(r))
     z = r * r
     sine = fma(r * z, polynomial(z, SIN_F32), r_low) + r
-    return sine, fma(z * z, polynomial(z, COS_F32), fma(z, -0.5, 1.0))
+    great = fma(z, -0.5, 1.0)
+    lost = fma(z, -0.5, 1.0 - great)
+    cosine = fma(z * z, polynomial(z, COS_F32), fma(-r, r_low, lost)) + great
+    return sine, cosine
 
 
 def sin_cos_f64(r: Pair) -> tuple[Pair, Pair]:

@@ -1,0 +1,197 @@
+"""Products of several matrices: in the order that costs least, and factored.
+
+A chain of contractions, each used once, is one product of many factors; so is an einsum
+of many operands.  opt_einsum finds the cheapest order of pairwise contractions.  For a
+chain of Jacobians this chooses forward, reverse or cross-country accumulation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from symgrad.declare import build, scalar
+from symgrad.declare.comprehension import Comprehension, Read, along
+from symgrad.declare.tensor import Shape, Tensor
+from symgrad.simplification.engine import Rule
+from symgrad.simplification.nodes import (
+    Facts,
+    float_like,
+    function,
+    kind,
+    measure,
+    operands,
+    statement,
+)
+from symgrad.simplification.structure import factors, structure
+
+#: Longer chains are ordered in parts.
+MOST_FACTORS = 8
+
+Axes = tuple[int, ...]
+
+
+class Factor(NamedTuple):
+    """A tensor, and the axis of the whole product along each of its dimensions."""
+
+    tensor: Tensor
+    axes: Axes
+
+
+class Product(NamedTuple):
+    """``y[output] = Σ over the other axes of the product of the factors``."""
+
+    factors: tuple[Factor, ...]
+    output: Axes
+    extents: Shape
+
+
+def as_product(t: Tensor) -> Product | None:
+    """Return a sum of products whose factors are read along whole axes, or None."""
+    if kind(t) != "reduction" or not float_like(t):
+        return None
+    c = statement(t)
+    parts = factors(c)
+    if c.reduce != "sum" or len(parts) < 2 or c.guards or structure(c).index_reads:
+        return None
+    found = []
+    for k in parts:
+        axes = tuple(i.axis for i in c.reads[k].index)
+        if None in axes or len(set(axes)) < len(axes):
+            return None
+        found.append(Factor(t.args[c.reads[k].operand], axes))  # type: ignore[arg-type]
+    return Product(tuple(found), tuple(range(c.rank)), c.extents)
+
+
+def order_factors(t: Tensor, facts: Facts) -> Tensor | None:
+    """``Σ a·b·c`` and ``(A·B)·C`` are contracted pair by pair, the cheapest way."""
+    product = as_product(t)
+    if product is None:
+        return None
+    whole, cost = _flattened(t, product, facts)
+    if len(whole.factors) < 3:
+        return None
+    sizes = tuple(measure((n,)) for n in whole.extents)
+    steps, best = _best_order(tuple(f.axes for f in whole.factors), whole.output, sizes)
+    if len(product.factors) == 2 and best >= cost:
+        return None
+    return _contracted(whole, steps)
+
+
+def _flattened(t: Tensor, product: Product, facts: Facts) -> tuple[Product, int]:
+    """Return the product with factors that are products themselves taken apart.
+
+    Also what the contractions cost as they are.
+    """
+    pending = list(product.factors)
+    extents = list(product.extents)
+    cost = measure(statement(t).extents)
+    flat: list[Factor] = []
+    while pending:
+        f = pending.pop(0)
+        inner = as_product(f.tensor) if facts.single(f.tensor) else None
+        room = MOST_FACTORS - len(flat) - len(pending)
+        if inner is None or len(inner.factors) > room:
+            flat.append(f)
+            continue
+        cost += measure(inner.extents)
+        place = dict(zip(inner.output, f.axes, strict=True))
+        for a in range(len(inner.output), len(inner.extents)):
+            place[a] = len(extents)
+            extents.append(inner.extents[a])
+        pending[:0] = [
+            Factor(g.tensor, tuple(place[a] for a in g.axes)) for g in inner.factors
+        ]
+    return Product(tuple(flat), product.output, tuple(extents)), cost
+
+
+@lru_cache(maxsize=4096)
+def _best_order(
+    factors: tuple[Axes, ...], output: Axes, sizes: tuple[int, ...]
+) -> tuple[tuple[tuple[int, int], ...], int]:
+    """Return the pairs to contract one after the other, and the products that costs."""
+    import opt_einsum
+
+    def letters(axes: Axes) -> str:
+        return "".join(map(opt_einsum.get_symbol, axes))
+
+    text = ",".join(map(letters, factors)) + "->" + letters(output)
+    shapes = [tuple(sizes[a] for a in axes) for axes in factors]
+    found, _ = opt_einsum.contract_path(text, *shapes, shapes=True, optimize="dp")
+    steps = tuple((min(pair), max(pair)) for pair in found)
+    remaining = list(factors)
+    cost = 0
+    for m, n in steps:
+        second, first = remaining.pop(n), remaining.pop(m)
+        union = set(first) | set(second)
+        cost += measure(tuple(sizes[a] for a in union))
+        remaining.append(_left(union, remaining, output))
+    return steps, cost
+
+
+def _left(axes: set[int], others: Sequence[Axes], output: Axes) -> Axes:
+    """Return the axes that something still needs, those of the output in its order."""
+    needed = set(output).union(*others)
+    inner = sorted(a for a in axes & needed if a not in output)
+    return (*(a for a in output if a in axes), *inner)
+
+
+def _contracted(product: Product, steps: Sequence[tuple[int, int]]) -> Tensor:
+    remaining = list(product.factors)
+    for m, n in steps:
+        second, first = remaining.pop(n), remaining.pop(m)
+        others = [f.axes for f in remaining]
+        axes = _left({*first.axes, *second.axes}, others, product.output)
+        if not remaining:
+            axes = product.output
+        remaining.append(_pair(first, second, axes, product.extents))
+    return remaining[0].tensor
+
+
+def _pair(a: Factor, b: Factor, axes: Axes, extents: Shape) -> Factor:
+    """Return the sum of ``a·b`` over all axes but these."""
+    summed = sorted({*a.axes, *b.axes} - set(axes))
+    place = {old: along(new) for new, old in enumerate((*axes, *summed))}
+    reads = tuple(
+        Read(n, tuple(place[x] for x in f.axes)) for n, f in enumerate((a, b))
+    )
+    c = Comprehension(
+        "einsum",
+        len(axes),
+        tuple(extents[x] for x in (*axes, *summed)),
+        scalar.call("mul", scalar.read(0), scalar.read(1)),
+        reads,
+        "sum" if summed else None,
+    )
+    args = [a.tensor, b.tensor]
+    made = build.apply if summed else build.normal_form
+    return Factor(made(c, args), axes)
+
+
+# -- factoring ------------------------------------------------------------------
+
+
+def factor_sum(t: Tensor, facts: Facts) -> Tensor | None:
+    """``A·x + A·y`` is ``A·(x + y)``, where nothing else uses the products."""
+    x, y = operands(t)
+    if x is y or x.shape != t.shape or y.shape != t.shape:
+        return None
+    if as_product(x) is None or statement(x) != statement(y):
+        return None
+    different = [
+        n for n, (a, b) in enumerate(zip(x.args, y.args, strict=True)) if a is not b
+    ]
+    if len(different) != 1 or not (facts.single(x) and facts.single(y)):
+        return None
+    n = different[0]
+    c = statement(x)
+    if sum(c.reads[k].operand == n for k in factors(c)) != 1:
+        return None
+    both = build.elementwise(function(t) or "add", x.args[n], y.args[n])
+    args = [both if m == n else a for m, a in enumerate(x.args)]
+    return build.apply(c, args, t.dtype)
+
+
+ORDER = (Rule("order_factors", order_factors),)
+FACTOR = (Rule("factor_sum", factor_sum),)

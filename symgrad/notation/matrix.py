@@ -191,9 +191,9 @@ class Matrices:
         if not is_short(c):
             above, below = ([] if root else [num(abs(c))]), []
         parts = list(factors(rest))
-        statistic = statistic(self, c, parts, view)
-        if statistic is not None:
-            return statistic
+        known = statistic(self, c, parts, view)
+        if known is not None:
+            return known
         for f in parts:
             base, exponent = power_parts(f)
             if exponent < 0:

@@ -169,7 +169,7 @@ def _pair(a: Factor, b: Factor, axes: Axes, extents: Shape) -> Factor:
     return Factor(made(c, args), axes)
 
 
-# -- factoring ------------------------------------------------------------------
+# -- factoring -------------------------------------------------------------------------
 
 
 def factor_sum(t: Tensor, facts: Facts) -> Tensor | None:

@@ -183,9 +183,26 @@ def drop_axes(t: Tensor, facts: Facts) -> Tensor | None:
     return build.elementwise("mul", y, size_of(count, t.dtype))
 
 
+def repeat_result(t: Tensor, facts: Facts) -> Tensor | None:
+    """``y[i, j] = Σ_k x[i, k]`` is computed once for every ``j``."""
+    del facts
+    c = statement(t)
+    known = structure(c)
+    used = known.guard_axes.union(*known.read_axes)
+    unused = [a for a in range(c.rank) if a not in used and c.extents[a] != 1]
+    if not unused or c.target is not None:
+        return None
+    for a in reversed(unused):
+        c = without_axis(c, a, Index())
+    y = build.apply(c, t.args, t.dtype)
+    kept = [along(a) for a in range(t.ndim) if a not in unused]
+    return build.movement("broadcast_to", y, t.shape, kept)
+
+
 REDUCTION = (
     Rule("read_through", read_through),
     Rule("solve_guards", solve_guards),
     Rule("drop_axes", drop_axes),
+    Rule("repeat_result", repeat_result),
 )
 SCATTER = REDUCTION[:2]

@@ -11,6 +11,7 @@ from symgrad.simplification import (
     contractions,
     movements,
     reductions,
+    softmax,
     sums,
 )
 from symgrad.simplification.engine import Rewriter, Rule
@@ -72,6 +73,7 @@ class RuleBook:
             *((constants.FOLD,) if heads == {"number"} or "constant" in heads else ()),
             *(movements.ELEMENTWISE if "movement" in heads else ()),
             *constants.FACTORS.get(fn, ()),
+            *softmax.RULES.get(fn, ()),
             *(contractions.FACTOR if heads == {"reduction"} and fn in _SUMS else ()),
             *(Rule(p.name, p.apply) for p in fitting),
             *(_SORT if fn in COMMUTATIVE else ()),

@@ -19,6 +19,7 @@ from symgrad.simplification.nodes import (
     replaced,
     statement,
 )
+from symgrad.simplification.reductions import finish, without_axis
 from symgrad.simplification.structure import (
     axes_of_read,
     factors,
@@ -139,6 +140,40 @@ def outside_sum(c: Comprehension, args: Sequence[Tensor], k: int) -> Tensor:
     return build.apply(moved, args, x.dtype)
 
 
+def sum_factor_first(t: Tensor, facts: Facts) -> Tensor | None:
+    """``Σ_ijk a[i, k]·b[k, j]`` is ``Σ_k (Σ_i a[i, k])·(Σ_j b[k, j])``."""
+    del facts
+    c = statement(t)
+    parts = factors(c)
+    if c.reduce != "sum" or len(parts) < 2 or c.target is not None or c.guards:
+        return None
+    if not float_like(t) or len(set(parts)) < len(parts):
+        return None
+    for k in parts:
+        own = axes_of_read(c, k)
+        others = set().union(*(axes_of_read(c, n) for n in parts if n != k))
+        alone = [a for a in c.reduced if a in own and a not in others]
+        if alone and others - own:
+            return _summed_first(t, k, sorted(own - set(alone)), alone)
+    return None
+
+
+def _summed_first(t: Tensor, k: int, kept: list[int], alone: list[int]) -> Tensor:
+    """Return the sum with factor ``k`` replaced by its own sum over some axes."""
+    c = statement(t)
+    order = [*kept, *alone]
+    axes = {a: along(n) for n, a in enumerate(order)}
+    extents = tuple(c.extents[a] for a in order)
+    only = replaced(c, name="sum", body=scalar.read(k))
+    first = build.apply(with_axes(only, axes, extents, len(kept)), t.args, t.dtype)
+    reads = list(c.reads)
+    reads[k] = Read(len(t.args), tuple(map(along, kept)))
+    rest = replaced(c, reads=tuple(reads))
+    for a in sorted(alone, reverse=True):
+        rest = without_axis(rest, a, Index())
+    return finish(rest, [*t.args, first], t.dtype)
+
+
 def pull_divisor(t: Tensor, facts: Facts) -> Tensor | None:
     """``Σ_k x[i, k]/s[i]`` is ``(Σ_k x[i, k])/s[i]`` where that divides less often."""
     c = statement(t)
@@ -220,7 +255,7 @@ def name(t: Tensor, facts: Facts) -> Tensor | None:
 def _factor_key(t: Tensor, c: Comprehension, k: int, facts: Facts) -> tuple:
     r = c.reads[k]
     output = sorted(a for a in axes_of_read(c, k) if a < c.rank)
-    return output, facts.key(t.args[r.operand]), repr(r.index)
+    return not output, output, facts.key(t.args[r.operand]), repr(r.index)
 
 
 SUMS = (
@@ -228,6 +263,7 @@ SUMS = (
     Rule("open_product", open_product),
     Rule("pull_factor", pull_factor),
     Rule("pull_divisor", pull_divisor),
+    Rule("sum_factor_first", sum_factor_first),
     Rule("merge_sums", merge),
 )
 NAMES = (Rule("", name),)

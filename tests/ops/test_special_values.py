@@ -5,6 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 import jax.scipy.special as special
+import mpmath
 import numpy as np
 import pytest
 
@@ -78,6 +79,16 @@ def _reference(name, x):
             [
                 np.inf if p else math.lgamma(v)
                 for v, p in zip(numbers, poles, strict=True)
+            ]
+        )
+    if name == "digamma":  # SciPy's is 7 units off at -1/4
+        with np.errstate(all="ignore"):
+            theirs = SCALAR[name](x)
+        plain = np.isfinite(theirs) & (np.abs(x) < 100) & (np.abs(x) > 1e-9)
+        return np.array(
+            [
+                float(mpmath.digamma(float(v))) if p else t
+                for v, t, p in zip(x, theirs, plain, strict=True)
             ]
         )
     fn = {"negative": "neg"}.get(name, name)

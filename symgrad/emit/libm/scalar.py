@@ -76,15 +76,15 @@ def digamma(x: Value) -> Value:
         return narrow(digamma(widen(x)))
     below = x < 0.5
     y = select(below, 1.0 - x, x)
-    total = 1.0 / y
-    for k in range(1, STEPS):
+    total = 1.0 / (y + float(STEPS - 1))
+    for k in range(STEPS - 2, -1, -1):  # from the smallest term
         total = total + 1.0 / (y + float(k))
     z = y + float(STEPS)
     square = 1.0 / (z * z)
     series = square * 0.0
     for k in range(len(BERNOULLI), 0, -1):
         series = (series + BERNOULLI[k - 1] / (2 * k)) * square
-    right = log(z) - 0.5 / z - series - total
+    right = (log(z) - total) - (0.5 / z + series)
     left = right - math.pi / tan((x - round_to_even(x)) * math.pi)
     pole = select(
         x < 0.0, select((x - round_to_even(x)).equals(0.0), x * math.nan, left), left

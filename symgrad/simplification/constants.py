@@ -197,10 +197,27 @@ def negate_factor(t: Tensor, facts: Facts) -> Tensor | None:
     return None
 
 
+def gather(t: Tensor, facts: Facts) -> Tensor | None:
+    """``x·c + x·d`` is ``x·(c + d)`` for positive ``c`` and ``d``; ``x + x`` is ``2x``."""
+    del facts
+    if not float_like(t):
+        return None
+    (x, c), (y, d) = map(_multiple, operands(t))
+    if x is not y or c <= 0 or d <= 0:
+        return None
+    return _times(x, "mul", c + d, t)
+
+
+def _multiple(t: Tensor) -> tuple[Tensor, float]:
+    found = scaled(t)
+    return (found[0], found[1]) if found is not None and found[2] else (t, 1.0)
+
+
 FOLD = Rule("fold_constants", fold)
 CAST = (Rule("fold_constants", fold_cast), Rule("cast_again", cast_again))
 REDUCTION = (Rule("fold_constants", fold_sum),)
 FACTORS = {
+    "add": (Rule("gather", gather),),
     "mul": (Rule("merge_factors", merge_factors),),
     "div": (Rule("merge_factors", merge_factors),),
     "neg": (Rule("negate_factor", negate_factor),),

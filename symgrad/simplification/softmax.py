@@ -13,6 +13,7 @@ from symgrad.declare import build
 from symgrad.declare.comprehension import along
 from symgrad.declare.tensor import Tensor
 from symgrad.simplification.engine import Rule
+from symgrad.simplification.movements import moving
 from symgrad.simplification.nodes import (
     Facts,
     function,
@@ -26,7 +27,7 @@ from symgrad.simplification.structure import factors, main_index
 
 
 class ExpSum(NamedTuple):
-    """``total = Σ exp(x)``: ``places[a]`` is the dimension of ``x`` along axis ``a``."""
+    """``total = Σ exp(x)``; axis ``a`` of it is dimension ``places[a]`` of ``x``."""
 
     total: Tensor
     x: Tensor
@@ -127,16 +128,23 @@ def _quotient(sums: ExpSum) -> Tensor:
 
 
 def log_softmax(t: Tensor, facts: Facts) -> Tensor | None:
-    """``log(exp(x)/Σ exp(y))`` is ``x - log Σ exp(y)``."""
+    """``log(exp(x)/Σ exp(y))`` is ``x - log Σ exp(y)``, also of a part of it."""
     del facts
-    (quotient,) = operands(t)
+    (part,) = operands(t)
+    moved = kind(part) == "movement" and not statement(part).guards
+    quotient = source(part) if moved else part
     if function(quotient) != "div":
         return None
     e, below = operands(quotient)
     if exp_sum(_core(below)) is None or function(_core(e)) != "exp":
         return None
-    logs = [build.elementwise("log", y) for y in (e, below)]
-    return build.elementwise("sub", *logs)
+    y = build.elementwise("sub", *(build.elementwise("log", z) for z in (e, below)))
+    if y.shape != quotient.shape:
+        return None
+    if not moved:
+        return y
+    c = statement(part)
+    return moving(c, part.args, y, main_index(c))
 
 
 def softmax_gradient(t: Tensor, facts: Facts) -> Tensor | None:

@@ -198,7 +198,7 @@ def negate_factor(t: Tensor, facts: Facts) -> Tensor | None:
 
 
 def gather(t: Tensor, facts: Facts) -> Tensor | None:
-    """``x·c + x·d`` is ``x·(c + d)`` for ``c, d > 0``; ``x + x`` is ``2·x``."""
+    """``x·c + x·d`` is ``x·(c + d)`` for positive ``c``, ``d``; ``x + x`` is ``2x``."""
     del facts
     if not float_like(t):
         return None

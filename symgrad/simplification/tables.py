@@ -76,7 +76,6 @@ ALGEBRA = rules("""
     not_not:         ~~x                         -> x
     and_same:        x & x                       -> x
     or_same:         x | x                       -> x
-    select_same:     where(c, x, x)              -> x
     select_not:      where(~c, x, y)             -> where(c, y, x)
     select_taken:    where(c, where(c, x, y), z) -> where(c, x, z)
     select_other:    where(c, x, where(c, y, z)) -> where(c, x, z)

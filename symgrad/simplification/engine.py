@@ -103,20 +103,14 @@ class Rewriter:
 
     def _step(self, t: Tensor) -> None:
         """Rewrite once a node whose operands are normal."""
-        with exact_scope(t.scope):
-            args = [self.normal[a] for a in t.args]
-            found: Tensor | None = None
-            name = ""
-            self.facts.here = t
-            if any(a is not b for a, b in zip(args, t.args, strict=True)):
+        args = [self.normal[a] for a in t.args]
+        found: Tensor | None = None
+        name = ""
+        if any(a is not b for a, b in zip(args, t.args, strict=True)):
+            with exact_scope(t.scope):
                 found = with_args(t, args)
-            elif t not in self.settled:
-                for rule in self.choose(t):
-                    found = rule.apply(t, self.facts)
-                    if found is not None and found is not t:
-                        name = rule.name
-                        break
-                    found = None
+        elif t not in self.settled:
+            found, name = self._first_rule(t)
         if found is None:
             self.normal[t] = t
             self.facts.know(t)
@@ -127,6 +121,19 @@ class Rewriter:
         self._inherit(t, found)
         if self.trace and name:
             self.rewrites.append(Rewrite(name, print_node(t), print_node(found), t))
+
+    def _first_rule(self, t: Tensor) -> tuple[Tensor | None, str]:
+        """Return what the first rule that applies gives, and its name."""
+        chosen = self.choose(t)
+        if not chosen:
+            return None, ""
+        self.facts.here = t
+        with exact_scope(t.scope):
+            for rule in chosen:
+                found = rule.apply(t, self.facts)
+                if found is not None and found is not t:
+                    return found, rule.name
+        return None, ""
 
     def _inherit(self, t: Tensor, found: Tensor) -> None:
         """Let the users of a node be users of what replaces it."""

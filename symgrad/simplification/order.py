@@ -22,21 +22,12 @@ Key = tuple[bool, int, bytes]
 
 def structural_key(t: Tensor, args: list[Key]) -> Key:
     """Return the key of a node, given those of its operands."""
-    height = 1 + max((-k[1] for k in args), default=-1)
-    content = blake2b(_content(t.op), digest_size=12)
-    if not t.args:
-        content.update(repr((t.shape, t.dtype)).encode())
-    elif isinstance(t.op, Comprehension):
-        content.update(t.dtype.encode())
-    for _, _, below in args:
-        content.update(below)
+    parts = [_content(t.op), t.dtype.encode(), *(k[2] for k in args)]
+    if not args:
+        parts.append(repr(t.shape).encode())
+    height = min((k[1] for k in args), default=1) - 1
     constant = isinstance(t.op, Constant) and not t.shape
-    return constant, -height, content.digest()
-
-
-@lru_cache(maxsize=65536)
-def _statement(c: Comprehension) -> bytes:
-    return repr(c.key).encode()
+    return constant, height, blake2b(b"|".join(parts), digest_size=12).digest()
 
 
 def _content(op: Op) -> bytes:
@@ -52,3 +43,15 @@ def _content(op: Op) -> bytes:
         case Reshape():
             return f"reshape {op.shape}".encode()
     raise AssertionError(op)
+
+
+def _statement(c: Comprehension) -> bytes:
+    known = vars(c)
+    if "_content" not in known:
+        known["_content"] = _printed(c)
+    return known["_content"]
+
+
+@lru_cache(maxsize=16384)
+def _printed(c: Comprehension) -> bytes:
+    return blake2b(repr(c.key).encode(), digest_size=12).digest()

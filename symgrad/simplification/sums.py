@@ -227,17 +227,8 @@ def name(t: Tensor, facts: Facts) -> Tensor | None:
     parts = factors(c)
     if not parts or c.guards or c.target is not None:
         return None
-    plain = all(
-        i.axis is not None or (not i.terms and i.constant == 0)
-        for k in parts
-        for i in c.reads[k].index
-    )
-    wanted = c.name
-    if plain and len(parts) == 1:
-        wanted = c.reduce or c.name
-    elif plain and c.reduce == "sum":
-        wanted = "matmul" if len(parts) == 2 and len(c.reduced) == 1 else "einsum"
-    order = sorted(parts, key=lambda k: _factor_key(t, c, k, facts))
+    wanted = _plain_name(c, parts) or c.name
+    order = _in_order(t, parts, facts)
     if wanted == c.name and order == parts:
         return None
     if order == parts or len(c.reads) != len(set(parts)):
@@ -252,10 +243,35 @@ def name(t: Tensor, facts: Facts) -> Tensor | None:
     )
 
 
-def _factor_key(t: Tensor, c: Comprehension, k: int, facts: Facts) -> tuple:
-    r = c.reads[k]
-    output = sorted(a for a in axes_of_read(c, k) if a < c.rank)
-    return not output, output, facts.key(t.args[r.operand]), repr(r.index)
+def _plain_name(c: Comprehension, parts: tuple[int, ...]) -> str | None:
+    """Return what a reduction of whole axes is called, or None if it is none."""
+    index = (i for k in parts for i in c.reads[k].index)
+    if any(i.axis is None and (i.terms or i.constant != 0) for i in index):
+        return None
+    if len(parts) == 1:
+        return c.reduce
+    if c.reduce != "sum":
+        return None
+    if len(parts) > 2 or len(c.reduced) > 1:
+        return "einsum"
+    a, b = (axes_of_read(c, k) for k in parts)
+    return "vecdot" if a == b else "matmul"
+
+
+def _in_order(t: Tensor, parts: tuple[int, ...], facts: Facts) -> tuple[int, ...]:
+    """Return the factors as in ``a[i, k]*b[k, j]``: by the axes of the result."""
+    c = statement(t)
+
+    def place(k: int) -> tuple:
+        output = sorted(a for a in axes_of_read(c, k) if a < c.rank)
+        return not output, output, facts.key(t.args[c.reads[k].operand])
+
+    if len(parts) == 1:
+        return parts
+    listed: Sequence[int] = parts
+    if len(t.args) < len(parts):  # a tensor is read twice: its indices decide
+        listed = sorted(parts, key=lambda k: repr(c.reads[k].index))
+    return tuple(sorted(listed, key=place))
 
 
 SUMS = (

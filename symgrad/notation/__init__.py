@@ -2,5 +2,6 @@
 
 from symgrad.notation.formula import formula, latex, parameter_gradients
 from symgrad.notation.group import describe_group
+from symgrad.notation.listing import print_graph
 
-__all__ = ["describe_group", "formula", "latex", "parameter_gradients"]
+__all__ = ["describe_group", "formula", "latex", "parameter_gradients", "print_graph"]

@@ -1,5 +1,61 @@
 """Pictures of graphs, of their derivatives and of the gradient that flows in them."""
 
-from symgrad.drawing.picture import Drawing, draw
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from symgrad.declare.tensor import Tensor
+from symgrad.drawing import views
+from symgrad.drawing.picture import Drawing
+from symgrad.errors import GraphError
+
+VIEWS = ("forward", "gradient", "flow")
+
+
+def draw(
+    t: Tensor,
+    view: str = "forward",
+    wrt: Any = None,
+    data: Mapping[str, Any] | None = None,
+    params: Mapping[str, Any] | None = None,
+    collapse: str | None = "auto",
+) -> Drawing:
+    """Draw the graph of a tensor.
+
+    Args:
+        t: a tensor; a scalar for the views of its gradient.
+        view: ``forward``, the declared graph; ``gradient``, the forward and backward
+            graph with the local derivative on each backward edge; ``flow``, the
+            measured norm of the gradient on each edge, as colour and width.
+        wrt: the tensors to derive by; all trainable parameters by default.
+        data: an array for each input by name (``flow``).
+        params: an array for each parameter by name (``flow``); by default as
+            ``sg.init(t, seed=0)`` makes them.
+        collapse: ``auto`` folds scopes, and repeated layers, of graphs too large to
+            read; ``scope`` folds every scope; None shows each operation.
+
+    Raises:
+        GraphError: the view or ``collapse`` is unknown, ``wrt`` is not in the graph or
+            frozen, or arrays are missing.
+        ShapeError: a gradient of a tensor that is not a scalar.
+
+    >>> import symgrad as sg
+    >>> x, W = sg.input("x", ("n", 4)), sg.param("W", (4, 3))
+    >>> draw(sg.relu(x @ W)).dot.splitlines()[0]
+    'digraph symgrad {'
+    """
+    if not isinstance(t, Tensor):
+        raise GraphError(f"a picture is of a tensor, not of {type(t).__name__} {t!r}")
+    if view == "forward":
+        figure = views.forward(t, collapse)
+    elif view == "gradient":
+        figure = views.gradient(t, wrt, collapse)
+    elif view == "flow":
+        figure = views.flow(t, wrt, data, params, collapse)
+    else:
+        raise GraphError(f"there is no view {view!r}; the views are {', '.join(VIEWS)}")
+    return Drawing(figure.dot())
+
 
 __all__ = ["Drawing", "draw"]

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from symgrad.declare.tensor import Input, Param, Reshape, SizeOf, Tensor, topological
 from symgrad.notation import algebra
 from symgrad.notation.indexed import Indexed
+from symgrad.notation.local import canonical, matrix_form
 from symgrad.notation.lower import Lowering
-from symgrad.notation.matrix import Matrices, View, view_of
 from symgrad.notation.names import Namer, gradient_nodes, leaf_names
 from symgrad.notation.syntax import Form, call, sym
 from symgrad.notation.terms import Term, axis, ref, refs
@@ -145,16 +145,7 @@ class Definitions:
             if t.ndim == 1:
                 return call("vec", source)
             return call("reshape", source, sym(" × ".join(map(str, t.shape))))
-        axes = tuple(range(t.ndim))
-        matrices = Matrices(self.names)
-        term = self.terms[t]
-        if not set(axes) <= term.free:  # a broadcast of something smaller
-            return (
-                matrices.part(term, view_of(axes))
-                if term.free
-                else (matrices.form(term, View()))
-            )
-        return matrices.form(term, view_of(axes))
+        return matrix_form(self.terms[t], t.ndim, self.names)
 
     def equation(self, t: Tensor, left: str | None = None) -> tuple[Form | None, Form]:
         """Return both sides for a node; the left one has indices if the right one has.
@@ -177,19 +168,6 @@ class Definitions:
             assert left is not None
             found.append((left, right))
         return found
-
-
-def canonical(e: Term) -> tuple[Term, tuple[int, ...]]:
-    """Return the term over axes numbered as they first occur, and these axes."""
-    order: list[int] = []
-    stack = [e]
-    while stack:
-        t = stack.pop()
-        if t.kind == "axis" and t.value in e.free and t.value not in order:
-            order.append(t.value)
-        stack += [a for a in reversed(t.args) if a.free]
-    names = {a: axis(n + (1 << 16)) for n, a in enumerate(order)}
-    return algebra.substitute(e, names), tuple(order)
 
 
 def _is_leaf(t: Tensor) -> bool:

@@ -8,7 +8,7 @@ Whether a definition is shown by name is decided later (``symgrad.notation.defin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -41,11 +41,15 @@ class Lowering:
         order: every node, operands before their users.
     """
 
-    def __init__(self, outputs: Sequence[Tensor]) -> None:
+    def __init__(
+        self, outputs: Sequence[Tensor], leaves: Collection[Tensor] = frozenset()
+    ) -> None:
         self.outputs = list(outputs)
-        self.order = topological(self.outputs)
+        self.leaves = frozenset(leaves)
+        self.order = below(self.outputs, self.leaves)
         self.users = _users(self.order, self.outputs)
-        self.apart = _kept_apart(self.order)
+        inner = [t for t in self.order if t not in self.leaves]
+        self.apart = _kept_apart(inner) | self.leaves
         self.terms: dict[Tensor, Term] = {}
         self._heavy: dict[Tensor, bool] = {}
         for t in self.order:
@@ -61,7 +65,7 @@ class Lowering:
     def _mark(self, t: Tensor) -> None:
         c, users = t.op, self.users[t]
         own = isinstance(c, Comprehension) and c.is_contraction and _is_product(t)
-        below = any(self._heavy[a] for a in t.args if a not in self.apart)
+        below = any(self._heavy.get(a) for a in t.args if a not in self.apart)
         self._heavy[t] = own or below
         term = self.terms[t]
         if (
@@ -71,6 +75,8 @@ class Lowering:
 
     def _term(self, t: Tensor) -> Term:
         own = tuple(axis(a) for a in range(t.ndim))
+        if t in self.leaves:
+            return ref(t, own)
         match t.op:
             case Constant(value=value) if value.ndim == 0:
                 return constant_term(value)
@@ -79,6 +85,25 @@ class Lowering:
             case Comprehension():
                 return _Statement(self, t).term()
         return ref(t, own)
+
+
+def below(outputs: Sequence[Tensor], leaves: Collection[Tensor]) -> list[Tensor]:
+    """Return the nodes below the outputs and not below the leaves, operands first."""
+    if not leaves:
+        return topological(outputs)
+    order: list[Tensor] = []
+    seen: set[Tensor] = set()
+    stack = [(t, False) for t in reversed(outputs)]
+    while stack:
+        t, ready = stack.pop()
+        if ready:
+            order.append(t)
+        elif t not in seen:
+            seen.add(t)
+            stack.append((t, True))
+            if t not in leaves:
+                stack += [(a, False) for a in reversed(t.args)]
+    return order
 
 
 def constant_term(value: np.ndarray) -> Term:
@@ -117,7 +142,7 @@ def _users(order: Sequence[Tensor], outputs: Sequence[Tensor]) -> dict[Tensor, i
     users = dict.fromkeys(order, 0)
     for t in order:
         for a in t.args:
-            users[a] += 1
+            users[a] = users.get(a, 0) + 1
     for t in outputs:
         users[t] += 1
     return users

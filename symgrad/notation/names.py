@@ -113,7 +113,8 @@ class Namer:
         first one, of the loss, to the last layer.
         """
         mentioned = [self.names[r.value] for r in refs(term) if r.value in self.names]
-        numbers = [int(n) for name in mentioned if (n := _trailing(name)) is not None]
+        numbered = (n for n in mentioned if not re.fullmatch(r"t\d+", n))
+        numbers = [int(n) for name in numbered if (n := _trailing(name)) is not None]
         if not numbers:
             return None
         back = letter == "G" and any(re.fullmatch(r"G\d+", n) for n in mentioned)

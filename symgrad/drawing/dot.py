@@ -1,0 +1,196 @@
+"""Figures as DOT text: the one place that knows how things look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from symgrad.drawing.colours import CLUSTER, KINDS, LogScale, number, on_scale
+from symgrad.drawing.layout import escape
+
+FONT = "DejaVu Sans"
+_HEAD = f"""\
+digraph symgrad {{
+  graph [rankdir=TB, nodesep=0.28, ranksep=0.42, pad=0.25, bgcolor=white, newrank=true,
+         fontname="{FONT}", fontsize=10, splines=true];
+  node [fontname="{FONT}", fontsize=11, shape=box, style="rounded,filled",
+        margin="0.14,0.07", height=0.3, penwidth=1.1];
+  edge [fontname="{FONT}", fontsize=9, arrowsize=0.65, penwidth=1.1];
+"""
+
+
+@dataclass
+class Node:
+    """A shape with a bold title, a second line, and the whole text on hovering."""
+
+    key: str
+    kind: str
+    title: str
+    detail: str = ""
+    scope: str = ""
+    hover: str = ""
+    copies: int = 1
+
+
+@dataclass
+class Edge:
+    """A line; ``back`` draws its arrow against the order of the ranks."""
+
+    tail: str
+    head: str
+    colour: str
+    label: str = ""
+    text: str = "#6b7280"
+    width: float = 1.1
+    back: bool = False
+    style: str = "solid"
+    hover: str = ""
+    weight: int = 1
+    end: str = "normal"
+    clip: str = ""  # the end that goes on: to the middle of a point in between
+
+
+@dataclass
+class Figure:
+    """Everything that is drawn."""
+
+    nodes: list[Node] = field(default_factory=list)
+    edges: list[Edge] = field(default_factory=list)
+    beside: list[tuple[str, str]] = field(default_factory=list)
+    scale: LogScale | None = None
+    caption: str = ""
+    _drawn: set[tuple[str, str, str]] = field(default_factory=set)
+
+    def add(self, edge: Edge, passes: bool) -> None:
+        """Add an edge, once; one that passes a row of parameters gets a place in it.
+
+        Without a point inside the cluster the line would go around all of it.
+        """
+        key = (edge.tail, edge.head, edge.label)
+        if key in self._drawn:
+            return
+        self._drawn.add(key)
+        if not passes:
+            self.edges.append(edge)
+            return
+        scope = next((n.scope for n in self.nodes if n.key == edge.head), "")
+        way = f"way{len(self.nodes)}"
+        across = f"{edge.width / 72:.4f}"
+        self.nodes.append(Node(way, "way", across, edge.colour, scope))
+        first = replace(edge, head=way, weight=400, clip="head")
+        last = replace(edge, tail=way, label="", weight=400, clip="tail")
+        if edge.back:
+            last = replace(last, back=False, end="none")
+        else:
+            first = replace(first, end="none")
+        self.edges += [first, last]
+
+    def dot(self) -> str:
+        """Return the figure as DOT text."""
+        lines = [_HEAD]
+        lines += _clusters(self.nodes)
+        for left, right in self.beside:
+            lines.append(
+                f"  {{ rank=same; {left}; {right}; }}\n"
+                f"  {left} -> {right} [style=invis, weight=1];"
+            )
+        lines += map(_edge, self.edges)
+        if self.scale is not None:
+            lines.append(_legend(self.scale, self.caption))
+        return "\n".join([*lines, "}"]) + "\n"
+
+
+def _clusters(nodes: Sequence[Node]) -> list[str]:
+    """Return the nodes inside the scopes that they belong to."""
+    tree: dict = {"nodes": [], "scopes": {}}
+    for n in nodes:
+        place = tree
+        for part in n.scope.split("/") if n.scope else ():
+            place = place["scopes"].setdefault(part, {"nodes": [], "scopes": {}})
+        place["nodes"].append(n)
+    return _cluster_lines(tree, "", 1)
+
+
+def _cluster_lines(tree: dict, path: str, depth: int) -> list[str]:
+    pad = "  " * depth
+    lines = [pad + _node(n) for n in tree["nodes"]]
+    fill, line, text = CLUSTER
+    for name, inner in tree["scopes"].items():
+        whole = f"{path}/{name}" if path else name
+        lines.append(
+            f'{pad}subgraph "cluster_{escape(whole)}" {{\n'
+            f'{pad}  label="{escape(name)}"; labeljust=l; fontcolor="{text}"; '
+            f'style="rounded,filled"; fillcolor="{fill}"; color="{line}"; margin=10;'
+        )
+        lines += _cluster_lines(inner, whole, depth + 1)
+        lines.append(pad + "}")
+    return lines
+
+
+def _node(n: Node) -> str:
+    if n.kind == "way":
+        # as wide as the line, so that its two halves look like one
+        point = f'width="{n.title}", height="{n.title}", color="{n.detail}"'
+        return f'{n.key} [shape=point, style=filled, penwidth=0, label="", {point}];'
+    fill, line, text = KINDS[n.kind]
+    parts = []
+    if n.title:
+        shown = escape(n.title, markup=True)
+        parts.append(f"<b>{shown}</b>" if n.kind in ("op", "output", "fold") else shown)
+    if n.detail:
+        detail = escape(n.detail, markup=True)
+        parts.append(f'<font point-size="9.5" color="{text}">{detail}</font>')
+    label = "<br/>".join(parts)
+    look = [f'fillcolor="{fill}"', f'color="{line}"', f'fontcolor="{text}"']
+    look.append(f'tooltip="{escape(n.hover or n.detail or n.title)}"')
+    if n.kind in ("frozen", "constant"):
+        look.append('style="rounded,filled,dashed"')
+    if n.copies > 1:
+        look.append("peripheries=2")
+    return f"{n.key} [label=<{label}>, {', '.join(look)}];"
+
+
+def _edge(e: Edge) -> str:
+    look = [f'color="{e.colour}"', f"penwidth={e.width:.2f}"]
+    if e.label:
+        room = " " * (1 + round(e.width / 2))  # beside the line, not on it
+        look.append(f'label="{room}{escape(e.label)} ", fontcolor="{e.text}"')
+    if e.back:
+        look.append("dir=back")
+    if e.end != "normal":
+        look.append(f"arrowhead={e.end}")
+    if e.clip:
+        look.append(f"{e.clip}clip=false")
+    if e.style != "solid":
+        look.append(f"style={e.style}")
+    if e.weight != 1:
+        look.append(f"weight={e.weight}")
+    if e.hover:
+        hover = escape(e.hover)
+        look.append(f'tooltip="{hover}", labeltooltip="{hover}"')
+    return f"  {e.tail} -> {e.head} [{', '.join(look)}];"
+
+
+def _legend(scale: LogScale, caption: str) -> str:
+    """Return the scale of colours with its ends, as a node of its own."""
+    steps = 12
+    cells = "".join(
+        f'<td bgcolor="{on_scale(k / (steps - 1))}" width="12" height="9"></td>'
+        for k in range(steps)
+    )
+    ends = [escape(number(scale.value(p)), markup=True) for p in (0.0, 0.5, 1.0)]
+    third = steps // 3
+    texts = "".join(
+        f'<td colspan="{third}" align="{side}">{text}</td>'
+        for side, text in zip(("left", "center", "right"), ends, strict=True)
+    )
+    title = escape(caption, markup=True)
+    table = (
+        '<table border="0" cellborder="0" cellspacing="0" cellpadding="1">'
+        f'<tr><td colspan="{steps}">{title}</td></tr><tr>{cells}</tr><tr>{texts}</tr>'
+        "</table>"
+    )
+    return (
+        '  legend [shape=plain, style="", fontsize=9, fontcolor="#4b5563", '
+        f"label=<{table}>];"
+    )

@@ -1,0 +1,140 @@
+"""Folding: large graphs by scope, repeated layers as one with their number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from symgrad.declare.comprehension import Comprehension
+from symgrad.declare.tensor import Param, Tensor
+from symgrad.drawing.condense import Boxes
+from symgrad.drawing.labels import scope_of
+from symgrad.errors import GraphError
+
+#: More boxes than this are folded.
+READABLE = 48
+REPEATED = 3
+#: So many folded scopes tell enough; fewer are opened one level more.
+ENOUGH = 6
+
+
+@dataclass(eq=False)
+class Unit:
+    """What is drawn as one: a box or leaf, or the scopes that are folded into it."""
+
+    key: str
+    heads: list[Tensor]
+    scopes: list[str]  # empty for a box or leaf of its own
+
+    @property
+    def folded(self) -> bool:
+        """True if it stands for whole scopes."""
+        return bool(self.scopes)
+
+
+def fold(boxes: Boxes, collapse: str | None, joined: bool) -> dict[Tensor, Unit]:
+    """Return the unit of each head and leaf.
+
+    ``joined`` folds repeated scopes into one, even where all could be shown.
+
+    Raises:
+        GraphError: ``collapse`` is none of its values.
+    """
+    if collapse not in ("auto", "scope", None):
+        raise GraphError(
+            f"collapse={collapse!r} is unknown; use 'auto' (fold large graphs), "
+            "'scope' (fold every scope) or None (fold nothing)"
+        )
+    shown = [*boxes.leaves, *boxes.boxes]
+    depth = _depth(shown, collapse)
+    if depth is None:
+        return {t: Unit(f"n{k}", [t], []) for k, t in enumerate(shown)}
+    units = _by_scope(shown, depth)
+    if joined or len(set(units.values())) > READABLE:
+        _repeat(boxes, units)
+    return units
+
+
+def _depth(shown: Sequence[Tensor], collapse: str | None) -> int | None:
+    """Return how many components of the scopes stay apart; None folds nothing."""
+    if collapse is None or (collapse == "auto" and len(shown) <= READABLE):
+        return None
+    if collapse == "scope":
+        return 1
+    if _count(shown, 1) >= ENOUGH:
+        return 1
+    deepest = max((scope_of(t).count("/") + 1 for t in shown), default=1)
+    found = (d for d in range(deepest, 1, -1) if _count(shown, d) <= READABLE)
+    return next(found, 1)
+
+
+def _count(shown: Sequence[Tensor], depth: int) -> int:
+    return len({_prefix(t, depth) or id(t) for t in shown})
+
+
+def _prefix(t: Tensor, depth: int) -> str:
+    return "/".join(scope_of(t).split("/")[:depth])
+
+
+def _by_scope(shown: Sequence[Tensor], depth: int) -> dict[Tensor, Unit]:
+    units: dict[Tensor, Unit] = {}
+    scopes: dict[str, Unit] = {}
+    for k, t in enumerate(shown):
+        prefix = _prefix(t, depth)
+        if not prefix:
+            units[t] = Unit(f"n{k}", [t], [])
+            continue
+        unit = scopes.setdefault(prefix, Unit(f"s{len(scopes)}", [], [prefix]))
+        unit.heads.append(t)
+        units[t] = unit
+    return units
+
+
+def _repeat(boxes: Boxes, units: dict[Tensor, Unit]) -> None:
+    """Join runs of equal folded scopes, each of which reads the one before."""
+    order = [u for u in dict.fromkeys(units[h] for h in boxes.boxes) if u.folded]
+    shapes = {u: _signature(boxes, u) for u in order}
+    run: list[Unit] = []
+    for u in [*order, None]:
+        follows = u is not None and run and shapes[u] == shapes[run[-1]]
+        if follows and u is not None and _reads(boxes, units, u, run[-1]):
+            run.append(u)
+            continue
+        if len(run) >= REPEATED:
+            _join(run, units)
+        run = [u] if u is not None else []
+
+
+def _join(run: list[Unit], units: dict[Tensor, Unit]) -> None:
+    first = run[0]
+    for u in run[1:]:
+        first.scopes += u.scopes
+        first.heads += u.heads
+        units |= dict.fromkeys(u.heads, first)
+
+
+def _reads(boxes: Boxes, units: dict[Tensor, Unit], later: Unit, earlier: Unit) -> bool:
+    return any(
+        units[s] is earlier
+        for h in later.heads
+        if h in boxes.boxes
+        for s in boxes.boxes[h].sources
+    )
+
+
+def _signature(boxes: Boxes, unit: Unit) -> tuple:
+    """Return what a scope computes, but for names and for where it reads."""
+    number: dict[Tensor, int] = {}
+    rows = []
+    for h in unit.heads:
+        members = boxes.boxes[h].members if h in boxes.boxes else [h]
+        for t in members:
+            if isinstance(t.op, Comprehension):
+                what: object = t.op
+            else:
+                frozen = isinstance(t.op, Param) and not t.op.trainable
+                what = (type(t.op).__name__, frozen)
+            places = tuple(number.get(a, a.shape) for a in t.args)
+            number[t] = len(number)
+            rows.append((what, t.shape, t.dtype, places))
+    return tuple(rows)

@@ -1,0 +1,234 @@
+"""What pictures write: names, titles and formulas of boxes, and local derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from symgrad.declare.comprehension import Comprehension
+from symgrad.declare.dtypes import is_float
+from symgrad.declare.tensor import (
+    Constant,
+    Input,
+    Param,
+    Reshape,
+    Tensor,
+    constant,
+    input,
+    make,
+    op_name,
+)
+from symgrad.derivation.reverse import reverse
+from symgrad.drawing.condense import Box, Boxes
+from symgrad.notation.indexed import Indexed
+from symgrad.notation.local import local_formula, local_term, matrix_form
+from symgrad.notation.lower import below
+from symgrad.notation.names import Namer, leaf_names
+from symgrad.notation.render import display_name, unicode_text
+from symgrad.notation.terms import Term, factors, power_parts
+
+LONGEST = 44  # characters of a formula in a box
+WIDEST = 40  # and of one at an edge
+MANY = 60  # members of a box whose formula nobody would read
+
+
+class Labels:
+    """The names of a picture's leaves and boxes, and the formulas over them."""
+
+    def __init__(self, boxes: Boxes, output: Tensor) -> None:
+        self.names: dict[Tensor, str] = leaf_names(boxes.leaves)
+        self.titles: dict[Tensor, str] = {}
+        self.formulas: dict[Tensor, str] = {}
+        namer = Namer(self.names, boxes.owner)
+        for head, box in boxes.boxes.items():
+            term = None
+            if len(box.members) <= MANY and not isinstance(head.op, Reshape):
+                term = local_term(head, {s: self.names[s] for s in box.sources})
+            self.titles[head] = _title(box, term)
+            self.formulas[head] = self._formula(box, term)
+            if head is output and not head.ndim and "L" not in namer.taken:
+                self.names[head] = "L"
+            else:
+                namer.name(head, term or local_term(head, {head: ""}))
+
+    def _formula(self, box: Box, term: Term | None) -> str:
+        if isinstance(box.head.op, Reshape):
+            return f"reshape({self.shown(box.head.args[0])})"
+        if term is None:
+            return f"{len(box.members)} operations"
+        names = {s: self.names[s] for s in box.sources}
+        form = matrix_form(term, box.head.ndim, names)
+        if form is not None:
+            return unicode_text(form)
+        text = unicode_text(Indexed(names, box.head.ndim).form(term))
+        title = self.titles[box.head]
+        if len(text) <= LONGEST or not title.isidentifier():
+            return text
+        return f"{title}({', '.join(map(self.shown, box.sources))})"
+
+    def shown(self, t: Tensor) -> str:
+        """Return the name of a leaf or box."""
+        return display_name(self.names[t])
+
+    def detail(self, head: Tensor) -> str:
+        """Return the second line of a box: ``Z1 = X W1 + b1``."""
+        return f"{self.shown(head)} = {self.formulas[head]}"
+
+    def locals(self, box: Box, final: bool) -> dict[Tensor, str]:
+        """Return what a cotangent of the box is multiplied by on its way to a source.
+
+        The cotangent itself is written as a dot: ``·W2ᵀ``, ``⊙ 𝟙[Z1 > 0]``; a scalar
+        one is left out, as is the 1 at the ``final`` box, the loss.
+        """
+        copy, places = isolated(box)
+        if final or not copy.ndim:  # a factor says it all
+            seed = constant(1.0, copy.dtype)
+        else:
+            seed = input("·", copy.shape, copy.dtype)
+        wanted = [p for p in places.values() if is_float(p.dtype)]
+        sent = reverse([copy], wanted, [seed]).cotangents
+        names = {p: self.names[s] for s, p in places.items()}
+        if seed.name:
+            names[seed] = "·"
+        found: dict[Tensor, str] = {}
+        for s, p in places.items():
+            if p in sent:
+                # a slope may read better in terms of the result, as in H ⊙ (1 − H)
+                named = {**names, copy: self.names[box.head]}
+                ways = _local_text(sent[p], names), _local_text(sent[p], named, copy)
+                text = min(ways, key=len)
+                if len(text) > WIDEST:
+                    title = self.titles[box.head] or self.shown(box.head)
+                    text = f"∂{title}/∂{self.shown(s)}"
+                found[s] = text
+        return found
+
+
+def isolated(box: Box) -> tuple[Tensor, dict[Tensor, Tensor]]:
+    """Return a copy of a box over leaves of its own, and the leaf of each source."""
+    places = {s: input(f"s{n}", s.shape, s.dtype) for n, s in enumerate(box.sources)}
+    known: dict[Tensor, Tensor] = dict(places)
+    for t in below([box.head], places):
+        if t not in known:
+            args = [known[a] for a in t.args]
+            known[t] = make(t.op, args, t.shape, t.dtype) if args else t
+    return known[box.head], places
+
+
+def _local_text(
+    part: Tensor, names: Mapping[Tensor, str], result: Tensor | None = None
+) -> str:
+    if names.get(part) == "·":
+        return "1"
+    text, _ = local_formula(part, names, result)
+    if text == "·":
+        return "1"
+    number, dot, rest = text.partition("· ⊙ ")
+    if dot and (not number or number.rstrip().replace(".", "").isdigit()):
+        return f"⊙ {number}{rest}"
+    return _close(text)
+
+
+def _close(text: str) -> str:
+    """``· W2ᵀ`` is written close, ``·W2ᵀ``."""
+    return "·" + text[2:] if text.startswith("· ") and text[2].isalpha() else text
+
+
+def shortened(text: str, width: int = LONGEST) -> str:
+    """Return the text, cut where it is too long for a picture."""
+    return text if len(text) <= width else text[: width - 1].rstrip() + "…"
+
+
+def shape_text(t: Tensor) -> str:
+    """Return a shape as pictures show it: ``n × 64``; nothing for a scalar."""
+    return " × ".join(map(str, t.shape))
+
+
+_TITLES = {
+    "log_softmax": "log-softmax",
+    "red": "log-sum-exp",
+    "expand_dims": "reshape",
+    "mul": "multiply",
+    "div": "divide",
+    "sub": "subtract",
+    "neg": "negate",
+    "select": "where",
+}
+_NUMERIC = ("add", "mul", "pow", "num")
+
+
+def _title(box: Box, term: Term | None) -> str:
+    """Return the word for what a box does, from its term and its operations."""
+    if term is None:
+        return "reshape" if isinstance(box.head.op, Reshape) else "elementwise"
+    if term.kind == "fam":
+        return _TITLES.get(term.value[0], term.value[0])
+    loss = _loss_title(term, box.head)
+    if loss is not None:
+        return loss
+    products = [m for m in box.members if _is_product(m)]
+    if products:
+        return _product_title(products, box)
+    if _normalises(term):
+        return "normalise"
+    if term.kind == "call":
+        return _TITLES.get(term.value, term.value)
+    name = op_name(box.head.op)
+    if term.kind == "red":
+        return _TITLES["red"] if term.value[0] == "logsumexp" else name
+    if any(op_name(m.op) == "take" for m in box.members):
+        return "embedding"
+    if name == "add" and len(box.members) == 1:
+        return "+"
+    if len(box.members) == 1 or term.kind not in _NUMERIC:
+        return _TITLES.get(name, name)
+    return ""
+
+
+def _is_product(t: Tensor) -> bool:
+    c = t.op
+    return isinstance(c, Comprehension) and c.is_contraction and len(c.reads) > 1
+
+
+def _product_title(products: list[Tensor], box: Box) -> str:
+    name = op_name(products[0].op)
+    if name != "matmul":
+        return name
+    weights = any(isinstance(s.op, Param) for s in box.sources)
+    return "linear" if weights else "matmul"
+
+
+def _loss_title(term: Term, head: Tensor) -> str | None:
+    if head.ndim:
+        return None
+    for f in factors(term):
+        if f.kind == "red" and f.value[0] == "sum":
+            inner = factors(f.args[0])
+            if any(g.kind == "fam" and g.value[0] == "log_softmax" for g in inner):
+                return "cross-entropy"
+            base, e = power_parts(f.args[0])
+            if len(inner) == 1 and e == 2 and base.kind == "add":
+                return "squared error"
+    return None
+
+
+def _normalises(term: Term) -> bool:
+    """Return True for a division by the root of a mean square or variance."""
+    return any(
+        f.kind == "pow" and f.value.denominator == 2 and f.value < 0
+        for t in (term, *term.args)
+        for f in factors(t)
+    )
+
+
+def leaf_kind(t: Tensor) -> str:
+    """Return how a leaf is drawn: ``input``, ``param``, ``frozen`` or ``constant``."""
+    if isinstance(t.op, Param):
+        return "param" if t.op.trainable else "frozen"
+    return "input" if isinstance(t.op, Input) else "constant"
+
+
+def scope_of(t: Tensor) -> str:
+    """Return the scope in which a picture puts a node."""
+    if isinstance(t.op, Constant | Input):
+        return ""
+    return t.name.rpartition("/")[0] if t.name else t.scope

@@ -1,0 +1,59 @@
+"""Norms of tensors on data: one compiled program for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from symgrad.declare.build import elementwise, reduction
+from symgrad.declare.tensor import Input, Param, Tensor, topological
+from symgrad.errors import GraphError
+
+
+def norms(
+    loss: Tensor,
+    tensors: Sequence[Tensor],
+    data: Mapping[str, Any] | None,
+    params: Mapping[str, Any] | None,
+) -> list[float]:
+    """Return the Euclidean norm of each tensor.
+
+    Args:
+        loss: the output; its parameters start as ``sg.init`` says if none are given.
+        tensors: what is measured.
+        data: an array for each input by name.
+        params: an array for each parameter by name.
+
+    Raises:
+        GraphError: an input has no array.
+    """
+    from symgrad.pipeline import compile
+    from symgrad.train.initialize import init
+
+    if not tensors:
+        return []
+    sizes = [_norm(t) for t in tensors]
+    order = topological(sizes)
+    inputs = [n for n in order if isinstance(n.op, Input)]
+    given = dict(data or {})
+    missing = [n for n in inputs if n.name not in given]
+    if missing:
+        names = ", ".join(n.describe() for n in missing)
+        raise GraphError(
+            f"the flow of the gradient is measured on data, and there is none for "
+            f"{names}; give data={{{missing[0].name!r}: array, …}}"
+        )
+    needed = [n.name or "" for n in order if isinstance(n.op, Param)]
+    values = init(loss, seed=0) if params is None else params
+    absent = [n for n in needed if n not in values]
+    if absent:
+        raise GraphError(f"params has no array for {', '.join(map(repr, absent))}")
+    program = compile(inputs, sizes)
+    arrays = [given[n.name or ""] for n in inputs]
+    found = program(*arrays, params={n: values[n] for n in needed})
+    return [float(v) for v in found]
+
+
+def _norm(t: Tensor) -> Tensor:
+    squares = elementwise("square", t)
+    return elementwise("sqrt", reduction("sum", squares, range(t.ndim)))

@@ -1,0 +1,119 @@
+"""The formula of a part of a graph, given names for what it starts from.
+
+Pictures show with it what a box computes, and the local derivative along an edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from symgrad.declare.tensor import Reshape, Tensor
+from symgrad.notation import algebra
+from symgrad.notation.indexed import Indexed
+from symgrad.notation.lower import Lowering, below
+from symgrad.notation.matrix import Matrices, View, view_of
+from symgrad.notation.render import unicode_text
+from symgrad.notation.syntax import Form
+from symgrad.notation.terms import Term, axis, ref
+
+
+def local_formula(
+    t: Tensor, names: Mapping[Tensor, str], result: Tensor | None = None
+) -> tuple[str, bool]:
+    """Return the formula of ``t`` over the named tensors; True if in matrix notation.
+
+    Args:
+        t: the tensor, which may itself be named: its formula is shown nevertheless.
+        names: what is below these nodes is not looked at; every input and parameter
+            that the formula reaches must be among them.
+        result: one of them that is to be mentioned by name even where the graph
+            computes it anew, as softmax is in its gradient.
+    """
+    if isinstance(t.op, Reshape):
+        inner = t.args[0]
+        shown = names[inner] if inner in names else local_formula(inner, names)[0]
+        return f"reshape({shown})", True
+    known = _with_reshapes(t, names)
+    term = local_term(t, known)
+    if result is not None:
+        others = {n: s for n, s in known.items() if n is not result}
+        term = _mentioning(result, term, others)
+    form = matrix_form(term, t.ndim, known)
+    if form is not None:
+        return unicode_text(form), True
+    return unicode_text(Indexed(known, t.ndim).form(term)), False
+
+
+def _with_reshapes(t: Tensor, names: Mapping[Tensor, str]) -> Mapping[Tensor, str]:
+    """Return the names, and one for each reshape on the way: its formula."""
+    leaves = set(names) - {t}
+    found = dict(names)
+    for node in below([t], leaves):
+        if isinstance(node.op, Reshape) and node not in leaves:
+            found[node] = local_formula(node, found)[0]
+    return found
+
+
+def _mentioning(result: Tensor, term: Term, names: Mapping[Tensor, str]) -> Term:
+    """Return the term with what equals ``result`` replaced by a reference to it."""
+    own = local_term(result, names)
+    if own.kind not in ("call", "fam", "red"):
+        return term
+    pattern, places = canonical(own)
+    if sorted(places) != list(range(result.ndim)):
+        return term
+
+    def refer(e: Term) -> Term | None:
+        if e.kind != own.kind:
+            return None
+        shape, axes = canonical(e)
+        if shape is not pattern:
+            return None
+        index = dict(zip(places, axes, strict=True))
+        return ref(result, tuple(axis(index[a]) for a in range(result.ndim)))
+
+    return algebra.rewrite(term, refer)
+
+
+def canonical(e: Term) -> tuple[Term, tuple[int, ...]]:
+    """Return the term over axes numbered as they first occur, and these axes."""
+    order: list[int] = []
+    stack = [e]
+    while stack:
+        t = stack.pop()
+        if t.kind == "axis" and t.value in e.free and t.value not in order:
+            order.append(t.value)
+        stack += [a for a in reversed(t.args) if a.free]
+    names = {a: axis(n + (1 << 16)) for n, a in enumerate(order)}
+    return algebra.substitute(e, names), tuple(order)
+
+
+def local_term(t: Tensor, names: Mapping[Tensor, str]) -> Term:
+    """Return the term of a tensor over the named ones, everything written out."""
+    leaves = set(names) - {t}
+    lowering = Lowering([t], leaves)
+    done: dict[Tensor, Term] = {}
+
+    def rule(e: Term) -> Term | None:
+        if e.kind != "ref" or e.value not in done:
+            return None
+        index = (algebra.rewrite(i, rule) for i in e.args)
+        return algebra.substitute(done[e.value], dict(enumerate(index)))
+
+    for node in lowering.order:
+        if node in leaves or isinstance(node.op, Reshape) or not node.args:
+            continue
+        if node in lowering.apart or node is t:
+            done[node] = algebra.rewrite(lowering.terms[node], rule)
+    return done.get(t, lowering.terms[t])
+
+
+def matrix_form(term: Term, rank: int, names: Mapping[Tensor, str]) -> Form | None:
+    """Return the matrix notation of a term with so many axes, if it has one."""
+    axes = tuple(range(rank))
+    matrices = Matrices(names)
+    if not term.free:
+        return matrices.form(term, View())
+    if not set(axes) <= term.free:
+        return matrices.part(term, view_of(axes))
+    return matrices.form(term, view_of(axes))

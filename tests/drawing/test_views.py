@@ -1,0 +1,239 @@
+"""The views: what a picture holds, how it folds, and what it says when it cannot."""
+
+import re
+import time
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+
+import symgrad as sg
+from symgrad.drawing import draw
+from symgrad.drawing.colours import LogScale, number, on_scale
+from symgrad.drawing.layout import render
+from symgrad.errors import GraphError, ShapeError
+from tests.drawing.models import MODELS, mlp, residual, transformer
+
+
+def said(dot):
+    """Return the labels of a picture, without markup."""
+    labels = re.findall(r"label=<(.*?)>, fill|label=\"(.*?)\"", dot)
+    texts = [re.sub(r"<[^>]+>", " ", a or b) for a, b in labels]
+    entities = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&#x27;": "'", "&amp;": "&"}
+    for entity, character in entities.items():
+        texts = [t.replace(entity, character) for t in texts]
+    return [" ".join(t.split()) for t in texts]
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("view", ["forward", "gradient", "flow"])
+def test_every_view_of_every_model_is_laid_out(name, view):
+    loss, data = MODELS[name]()
+    picture = draw(loss, view, data=data)
+    assert picture.dot == draw(loss, view, data=data).dot
+    root = ElementTree.fromstring(picture.svg)
+    assert root.tag.endswith("svg")
+    assert render(picture.dot, "png").startswith(b"\x89PNG")
+
+
+def test_forward_has_layers_shapes_and_formulas():
+    loss, _ = mlp()
+    dot = draw(loss).dot
+    texts = said(dot)
+    assert dot.count('subgraph "cluster_layer') == 3
+    assert "linear Z1 = X W1 + b1" in texts
+    assert "relu H1 = relu(Z1)" in texts
+    assert "cross-entropy L = −⟨onehot(y), log_softmax(Z3)⟩ / n" in texts
+    assert "n × 6" in texts
+    assert "W1 8 × 6" in texts
+
+
+def test_constants_and_inner_operations_are_not_shown():
+    loss, _ = mlp()
+    dot = draw(loss).dot
+    for word in ("isfinite", "stop_gradient", "expand_dims", "constant", "select"):
+        assert word not in dot
+
+
+def test_gradient_has_cotangents_and_local_derivatives():
+    loss, _ = mlp()
+    texts = said(draw(loss, "gradient").dot)
+    for wanted in (
+        "∂L/∂W1 8 × 6",
+        "∂L/∂Z1 n × 6",
+        "⊙ 𝟙[Z1 > 0]",
+        "·W2ᵀ",
+        "Xᵀ ·",
+        "·ᵀ 𝟏",
+        "(softmax(Z3) − onehot(y)) / n",
+    ):
+        assert wanted in texts, wanted
+
+
+def test_local_derivatives_of_scalars_are_factors():
+    x = sg.param("x", ())
+    texts = said(draw((2 * x + 1) ** 2, "gradient").dot)
+    assert {"2", "1", "2 t2"} <= set(texts)
+    z = sg.param("z", ())
+    assert "H (1 − H)" in said(draw(sg.sigmoid(z) * 3, "gradient").dot)
+
+
+def test_softmax_and_residual_derivatives():
+    loss, _ = transformer()
+    texts = said(draw(loss, "gradient").dot)
+    assert any(t.startswith("P1 ⊙ (· − (· ⊙ P1)") for t in texts)
+    assert "1" in texts
+    assert "onehot(ids)ᵀ ·" in texts
+
+
+def test_only_what_wrt_reaches_has_a_cotangent():
+    loss, _ = mlp()
+    first = [t for t in _params(loss) if t.name == "layer3/W"]
+    texts = said(draw(loss, "gradient", wrt=first).dot)
+    assert any(t.startswith("∂L/∂W3") for t in texts)
+    assert not any(t.startswith(("∂L/∂W1", "∂L/∂Z1", "∂L/∂b3")) for t in texts)
+
+
+def _params(loss):
+    from symgrad.declare.tensor import Param, topological
+
+    return [t for t in topological([loss]) if isinstance(t.op, Param)]
+
+
+def test_flow_shows_measured_norms():
+    x, w = sg.input("x", (3,)), sg.param("w", (3,))
+    loss = sg.sum((w * x) ** 2)
+    values = {"w": np.array([1, 2, 3], "f")}
+    dot = draw(loss, "flow", data={"x": np.ones(3, "f")}, params=values).dot
+    size = np.linalg.norm(2 * values["w"])
+    assert number(size) in said(dot)
+    assert "‖gradient‖" in dot
+    assert "dir=back" in dot
+
+
+def test_flow_of_a_vanished_gradient_is_dotted():
+    x, w = sg.input("x", (3,)), sg.param("w", (3,))
+    loss = sg.sum(sg.relu(w * x))
+    params = {"w": np.ones(3, "f")}
+    dot = draw(loss, "flow", data={"x": -np.ones(3, "f")}, params=params).dot
+    assert "style=dotted" in dot
+
+
+def test_frozen_parameters_look_frozen():
+    x = sg.input("x", ("n", 4))
+    base = sg.param("W", (4, 4), trainable=False)
+    A, B = sg.param("A", (4, 2)), sg.param("B", (2, 4))
+    loss = sg.mean((x @ (base + A @ B)) ** 2)
+    dot = draw(loss, "gradient").dot
+    (line,) = [n for n in dot.splitlines() if "(frozen)" in n]
+    assert "dashed" in line
+    assert "∂L/∂W " not in " ".join(said(dot))
+
+
+def test_repeated_layers_fold():
+    loss, data = transformer(12)
+    for view in ("forward", "gradient"):
+        texts = said(draw(loss, view).dot)
+        assert any("block1 … block12 × 12" in t for t in texts), view
+    assert sum("block" in t for t in said(draw(loss, "flow", data=data).dot)) == 12
+
+
+def test_collapse():
+    loss, _ = residual()
+    assert "cluster_block2" in draw(loss).dot
+    folded = draw(loss, collapse="scope").dot
+    assert "cluster" not in folded
+    assert any("block1 … block3 × 3" in t for t in said(folded))
+    each = draw(loss, collapse=None).dot
+    assert each.count("[label=<") > draw(loss).dot.count("[label=<")
+
+
+def test_a_thousand_nodes_take_seconds():
+    h = sg.input("x", ("n", 8))
+    for n in range(250):
+        with sg.scope(f"layer{n}"):
+            h = sg.relu(h @ sg.param("W", (8, 8)) + sg.param("b", (8,)))
+    loss = sg.mean(h * h)
+    for view in ("forward", "gradient"):
+        start = time.perf_counter()
+        picture = draw(loss, view)
+        assert picture.svg
+        assert time.perf_counter() - start < 5
+        assert any("× 249" in t or "× 250" in t for t in said(picture.dot))
+
+
+NASTY = ['a"b', "\\N", "<b>x</b>", "a -> b; }", "]]>&amp;", "%s {0}", "∂ᵀ≤"]
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_names_are_text(name):
+    with sg.scope(name):
+        loss = sg.sum(sg.param(name, (2, 2)) @ sg.input(name, (2, 2)))
+    svg = draw(loss, "gradient").svg
+    root = ElementTree.fromstring(svg)
+    shown = "".join(root.itertext()).replace("\xa0", " ")
+    assert name.replace("/", ".") in shown or name.rpartition("/")[2] in shown
+
+
+def test_unknown_words_are_named():
+    loss, _ = mlp()
+    with pytest.raises(GraphError, match="no view 'sideways'; the views are forward"):
+        draw(loss, "sideways")
+    with pytest.raises(GraphError, match="collapse='all' is unknown"):
+        draw(loss, collapse="all")
+    with pytest.raises(GraphError, match="a picture is of a tensor"):
+        draw([loss])
+
+
+def test_wrt_must_be_in_the_graph_and_trainable():
+    loss, _ = mlp()
+    with pytest.raises(GraphError, match=r"'other'.*not reached"):
+        draw(loss, "gradient", wrt=[sg.param("other", (2,))])
+    x = sg.input("x", (2,))
+    with pytest.raises(GraphError, match="no trainable parameter"):
+        draw(sg.sum(x), "gradient")
+    assert "∂L/∂x" in draw(sg.sum(x * x), "gradient", wrt=x).dot
+
+
+def test_missing_data_and_parameters():
+    loss, data = mlp()
+    with pytest.raises(GraphError, match=r"'X' float32\[n, 8\].*data="):
+        draw(loss, "flow")
+    with pytest.raises(GraphError, match="params has no array for 'layer1/W'"):
+        draw(loss, "flow", data=data, params={})
+
+
+def test_a_gradient_is_of_a_scalar():
+    with pytest.raises(ShapeError, match="summed first"):
+        draw(sg.param("w", (3,)) * 2, "gradient")
+
+
+def test_leaves_alone():
+    assert "x" in draw(sg.input("x", (2,))).dot
+    assert draw(sg.constant(2.0)).svg
+
+
+def test_scale():
+    scale = LogScale([1e-6, 1.0, 0.0, float("nan")])
+    assert scale.place(1e-6) == 0
+    assert scale.place(1.0) == 1
+    assert scale.place(1e-3) == pytest.approx(0.5)
+    assert scale.place(0.0) is None
+    assert scale.place(float("inf")) is None
+    lightness = [_luminance(on_scale(k / 10)) for k in range(11)]
+    assert lightness == sorted(lightness)
+
+
+def _luminance(colour):
+    r, g, b = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b
+
+
+def test_numbers_are_short():
+    assert [number(v) for v in (0.0, 1.234, 250.0, 3e-7, 5e6)] == [
+        "0",
+        "1.2",
+        "250",
+        "3.0·10⁻⁷",
+        "5.0·10⁶",
+    ]

@@ -89,6 +89,7 @@ def _with_content(parts: list[tuple[Fraction, Term]]) -> Term:
 def mul(*terms: Term) -> Term:
     """Return a product: flat, equal bases and exponentials merged, numbers first."""
     from symgrad.notation.composites import recognise_product
+    from symgrad.notation.expand import cancelled
 
     number = Fraction(1)
     powers: dict[Term, Fraction] = {}
@@ -119,7 +120,7 @@ def mul(*terms: Term) -> Term:
     number, parts = _signs(number, parts)
     if number != 1 or not parts:
         parts = [num(number), *parts]
-    return parts[0] if len(parts) == 1 else _cancelled(parts)
+    return parts[0] if len(parts) == 1 else cancelled(parts)
 
 
 def _sizes_first(parts: list[Term]) -> list[Term]:
@@ -129,41 +130,6 @@ def _sizes_first(parts: list[Term]) -> list[Term]:
         return parts
     sizes.sort(key=lambda p: str(power_parts(p)[0].value))
     return sizes + [p for p in parts if power_parts(p)[0].kind != "size"]
-
-
-def _cancelled(parts: list[Term]) -> Term:
-    """Return the product; denominators inside a sum that its factors cancel are gone.
-
-    ``(a/p - b/(1 - p))·p·(1 - p)`` is ``a - b·p`` once it is multiplied out.
-    """
-    plain = make("mul", tuple(parts))
-    positive = {b for b, e in map(power_parts, parts) if e > 0}
-    for f in parts:
-        if f.kind == "add" and f.size <= EXPANDED and positive & _denominators(f):
-            others = [g for g in parts if g is not f]
-            opened = add(*(_expanded(mul(*others, a)) for a in f.args))
-            if opened.size < plain.size:
-                return opened
-    return plain
-
-
-EXPANDED = 40  # a longer sum is not multiplied out to see whether it gets shorter
-
-
-def _denominators(total: Term) -> set[Term]:
-    """Return what stands below a line in some term of a sum."""
-    return {b for a in total.args for b, e in map(power_parts, factors(a)) if e < 0}
-
-
-def _expanded(term: Term) -> Term:
-    """Return a product with its sums multiplied out."""
-    if term.kind != "mul":
-        return term
-    for f in term.args:
-        if f.kind == "add":
-            others = [g for g in term.args if g is not f]
-            return add(*(_expanded(mul(*others, a)) for a in f.args))
-    return term
 
 
 def is_exp(t: Term) -> bool:

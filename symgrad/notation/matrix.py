@@ -16,6 +16,7 @@ from symgrad.declare.tensor import Tensor
 from symgrad.notation import algebra
 from symgrad.notation.contraction import contraction
 from symgrad.notation.quantities import (
+    assembled,
     function_form,
     is_short,
     number_form,
@@ -29,7 +30,6 @@ from symgrad.notation.syntax import (
     Form,
     call,
     cost,
-    hadamard,
     product,
     sym,
     transposed,
@@ -222,7 +222,7 @@ class Matrices:
             if shown is None:
                 return None
             sorts[sort].append(shown)
-        return _assembled(**sorts)
+        return assembled(**sorts)
 
     def along(self, inner: Term, f: Term, view: View) -> Form | None:
         """Return the argument of a reduction along the last axes, not transposed."""
@@ -301,28 +301,6 @@ def _sort(f: Term, view: View) -> str:
         if kept == view.groups[1]:
             return "column"
     return "mask" if f.kind == "ind" else "full"
-
-
-def _assembled(
-    scalar: list[Form],
-    row: list[Form],
-    column: list[Form],
-    full: list[Form],
-    mask: list[Form],
-) -> Form | None:
-    """Return the product: ``u vᵀ``, ``diag(u) A``, or ``A ⊙ B``."""
-    inner = full + column + mask
-    if not row and not inner:
-        return product(scalar)
-    if row and column and not full and not mask:
-        core = product([hadamard(row), transposed(hadamard(column))])
-    elif row and inner:
-        core = product([Form("diag", (hadamard(row),)), hadamard(inner)])
-    elif row:
-        return None
-    else:
-        core = hadamard(inner)
-    return scaled(product(scalar), core) if scalar else core
 
 
 def _cheaper(direct: Form | None, flipped: Form | None) -> Form | None:

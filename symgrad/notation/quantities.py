@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from symgrad.notation.syntax import ONE, Form, call, hadamard, product, sym
+from symgrad.notation.syntax import ONE, Form, call, hadamard, product, sym, transposed
 from symgrad.notation.terms import Term
 
 _RELATIONS = {
@@ -100,3 +100,25 @@ def is_short(value: Fraction) -> bool:
         return True
     decimal = value.denominator % 10 == 0 and value.denominator > 100
     return not decimal and value.denominator < 10**5 and abs(value.numerator) < 1000
+
+
+def assembled(
+    scalar: list[Form],
+    row: list[Form],
+    column: list[Form],
+    full: list[Form],
+    mask: list[Form],
+) -> Form | None:
+    """Return the product: ``u vᵀ``, ``diag(u) A``, or ``A ⊙ B``."""
+    inner = full + column + mask
+    if not row and not inner:
+        return product(scalar)
+    if row and column and not full and not mask:
+        core = product([hadamard(row), transposed(hadamard(column))])
+    elif row and inner:
+        core = product([Form("diag", (hadamard(row),)), hadamard(inner)])
+    elif row:
+        return None
+    else:
+        core = hadamard(inner)
+    return scaled(product(scalar), core) if scalar else core

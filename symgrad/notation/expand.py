@@ -1,0 +1,41 @@
+"""Products multiplied out, where denominators cancel."""
+
+from __future__ import annotations
+
+from symgrad.notation.algebra import add, mul
+from symgrad.notation.terms import Term, factors, make, power_parts
+
+
+def cancelled(parts: list[Term]) -> Term:
+    """Return the product; denominators inside a sum that its factors cancel are gone.
+
+    ``(a/p - b/(1 - p))·p·(1 - p)`` is ``a - b·p`` once it is multiplied out.
+    """
+    plain = make("mul", tuple(parts))
+    positive = {b for b, e in map(power_parts, parts) if e > 0}
+    for f in parts:
+        if f.kind == "add" and f.size <= EXPANDED and positive & _denominators(f):
+            others = [g for g in parts if g is not f]
+            opened = add(*(_expanded(mul(*others, a)) for a in f.args))
+            if opened.size < plain.size:
+                return opened
+    return plain
+
+
+EXPANDED = 40  # a longer sum is not multiplied out to see whether it gets shorter
+
+
+def _denominators(total: Term) -> set[Term]:
+    """Return what stands below a line in some term of a sum."""
+    return {b for a in total.args for b, e in map(power_parts, factors(a)) if e < 0}
+
+
+def _expanded(term: Term) -> Term:
+    """Return a product with its sums multiplied out."""
+    if term.kind != "mul":
+        return term
+    for f in term.args:
+        if f.kind == "add":
+            others = [g for g in term.args if g is not f]
+            return add(*(_expanded(mul(*others, a)) for a in f.args))
+    return term

@@ -45,7 +45,10 @@ def apply(c: Comprehension, args: Sequence[Tensor], dtype: str | None = None) ->
     """Return the node of one statement, unused operands dropped."""
     if dtype is None:
         dtype = result_type(c, args)
-    c, operands = compact(_without_sure_guards(drop_unit_axes(c)), args)
+    kept = drop_unit_axes(c)
+    if c.reduce and not kept.reduce and kept.target is None and kept.body.args:
+        return cast(normal_form(kept, args), dtype)  # nothing is summed any more
+    c, operands = compact(_without_sure_guards(kept), args)
     return make(c, operands, c.shape, dtype)
 
 

@@ -109,8 +109,11 @@ def _flattened(t: Tensor, product: Product, facts: Facts) -> tuple[Product, int]
 @lru_cache(maxsize=4096)
 def _best_order(
     factors: tuple[Axes, ...], output: Axes, sizes: tuple[int, ...]
-) -> tuple[tuple[tuple[int, int], ...], int]:
-    """Return the pairs to contract one after the other, and the products that costs."""
+) -> tuple[tuple[tuple[int, ...], ...], int]:
+    """Return which factors to contract, one step after the other, and the products.
+
+    A step names one factor, summed over axes that no other has, or a pair.
+    """
     import opt_einsum
 
     def letters(axes: Axes) -> str:
@@ -119,14 +122,15 @@ def _best_order(
     text = ",".join(map(letters, factors)) + "->" + letters(output)
     shapes = [tuple(sizes[a] for a in axes) for axes in factors]
     found, _ = opt_einsum.contract_path(text, *shapes, shapes=True, optimize="dp")
-    steps = tuple((min(pair), max(pair)) for pair in found)
+    steps = tuple(tuple(sorted(step)) for step in found)
     remaining = list(factors)
     cost = 0
-    for m, n in steps:
-        second, first = remaining.pop(n), remaining.pop(m)
-        union = set(first) | set(second)
-        cost += measure(tuple(sizes[a] for a in union))
-        remaining.append(_left(union, remaining, output))
+    for step in steps:
+        union = set[int]().union(*(remaining.pop(n) for n in reversed(step)))
+        left = _left(union, remaining, output)
+        if len(step) > 1 or union != set(left):
+            cost += measure(tuple(sizes[a] for a in union))
+        remaining.append(left)
     return steps, cost
 
 
@@ -137,36 +141,35 @@ def _left(axes: set[int], others: Sequence[Axes], output: Axes) -> Axes:
     return (*(a for a in output if a in axes), *inner)
 
 
-def _contracted(product: Product, steps: Sequence[tuple[int, int]]) -> Tensor:
+def _contracted(product: Product, steps: Sequence[tuple[int, ...]]) -> Tensor:
     remaining = list(product.factors)
-    for m, n in steps:
-        second, first = remaining.pop(n), remaining.pop(m)
-        others = [f.axes for f in remaining]
-        axes = _left({*first.axes, *second.axes}, others, product.output)
+    for step in steps:
+        parts = [remaining.pop(n) for n in reversed(step)][::-1]
+        union = {a for f in parts for a in f.axes}
+        axes = _left(union, [f.axes for f in remaining], product.output)
         if not remaining:
             axes = product.output
-        remaining.append(_pair(first, second, axes, product.extents))
+        remaining.append(_contract(parts, axes, product.extents))
     return remaining[0].tensor
 
 
-def _pair(a: Factor, b: Factor, axes: Axes, extents: Shape) -> Factor:
-    """Return the sum of ``a·b`` over all axes but these."""
-    summed = sorted({*a.axes, *b.axes} - set(axes))
+def _contract(parts: Sequence[Factor], axes: Axes, extents: Shape) -> Factor:
+    """Return the sum of the product of factors over all axes but these."""
+    if len(parts) == 1 and parts[0].axes == axes:
+        return parts[0]
+    summed = sorted({a for f in parts for a in f.axes} - set(axes))
     place = {old: along(new) for new, old in enumerate((*axes, *summed))}
-    reads = tuple(
-        Read(n, tuple(place[x] for x in f.axes)) for n, f in enumerate((a, b))
-    )
+    reads = tuple(Read(n, tuple(place[x] for x in f.axes)) for n, f in enumerate(parts))
     c = Comprehension(
         "einsum",
         len(axes),
         tuple(extents[x] for x in (*axes, *summed)),
-        scalar.call("mul", scalar.read(0), scalar.read(1)),
+        scalar.multiply([scalar.read(n) for n in range(len(parts))]),
         reads,
         "sum" if summed else None,
     )
-    args = [a.tensor, b.tensor]
     made = build.apply if summed else build.normal_form
-    return Factor(made(c, args), axes)
+    return Factor(made(c, [f.tensor for f in parts]), axes)
 
 
 # -- factoring -------------------------------------------------------------------------

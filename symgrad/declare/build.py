@@ -46,8 +46,9 @@ def apply(c: Comprehension, args: Sequence[Tensor], dtype: str | None = None) ->
     if dtype is None:
         dtype = result_type(c, args)
     kept = drop_unit_axes(c)
-    if c.reduce and not kept.reduce and kept.target is None and kept.body.args:
-        return cast(normal_form(kept, args), dtype)  # nothing is summed any more
+    nested = any(part.args for part in kept.body.args)
+    if nested and kept.reduce is None and kept.target is None:
+        return cast(normal_form(kept, args), dtype)
     c, operands = compact(_without_sure_guards(kept), args)
     return make(c, operands, c.shape, dtype)
 

@@ -14,7 +14,7 @@ from symgrad.declare.comprehension import (
     combine,
     substitute_index,
 )
-from symgrad.declare.tensor import Reshape, Tensor, make
+from symgrad.declare.tensor import Reshape, Tensor, make, scalar_value
 from symgrad.simplification.engine import Rule
 from symgrad.simplification.inline import inlined, with_axes
 from symgrad.simplification.nodes import (
@@ -275,13 +275,20 @@ def lift_over_cast(t: Tensor, facts: Facts) -> Tensor | None:
     return moving(statement(x), x.args, y, main_index(statement(x)))
 
 
+#: Function -> the operands at whose zeros it is 0; a select only if the other one is 0.
+_ZERO_AT = {"mul": (0, 1), "div": (0,), "neg": (0,), "select": (1, 2)}
+
+
 def under_guard(t: Tensor, facts: Facts) -> Tensor | None:
     """``δ·x`` times ``y`` is ``δ·(x·y)``: an exact 0 wherever the equality fails."""
     fn = function(t)
-    if fn not in ("mul", "div", "neg"):
+    if fn not in _ZERO_AT:
         return None
     parts = operands(t)
-    for n, x in enumerate(parts[: 1 if fn == "div" else 2]):
+    for n in _ZERO_AT[fn]:
+        x = parts[n]
+        if fn == "select" and scalar_value(parts[3 - n]) != 0:
+            continue
         if kind(x) != "movement" or x.shape != t.shape:
             continue
         c = statement(x)

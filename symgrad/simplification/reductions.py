@@ -43,7 +43,7 @@ def read_through(t: Tensor, facts: Facts) -> Tensor | None:
     """A reduction reads through movements: ``Σ_k T(x)[i, k]`` is ``Σ_k x[k, i]``.
 
     A product reads through what is a matrix in memory (transposes, slices, repeats);
-    a guard must be solved on the way, or stays outside.
+    a guard must be solved on the way, or be one for the whole sum.
     """
     del facts
     c = statement(t)
@@ -61,13 +61,48 @@ def read_through(t: Tensor, facts: Facts) -> Tensor | None:
             continue
         if guarded:
             solution = eliminated(found[0])
-            if len(solution.guards) > len(c.guards):
+            outer = _outer_guards(solution, found[1], c.guards)
+            if len(solution.guards) - len(outer) > len(c.guards):
                 continue
+            if outer:
+                return _guarded_outside(solution, found[1], outer, t.dtype)
             found = solution, found[1]
         elif k not in indices and not _readable(found[0], k, single):
             continue
         return finish(*found, t.dtype)
     return None
+
+
+def _outer_guards(
+    c: Comprehension, args: list[Tensor], before: tuple[Guard, ...]
+) -> list[Guard]:
+    """Return the new guards of a sum that hold or fail for all of its terms.
+
+    None if a read could leave its operand where they fail.
+    """
+    reduced = set(c.reduced)
+    outer = [
+        g
+        for g in c.guards
+        if g not in before and not axes_of_index(c, g.index) & reduced
+    ]
+    rest = [g for g in c.guards if g not in outer]
+    inside = all(
+        in_range(i, n, c.extents, rest)
+        for r in c.reads
+        for i, n in zip(r.index, args[r.operand].shape, strict=True)
+    )
+    return outer if inside and c.target is None else []
+
+
+def _guarded_outside(
+    c: Comprehension, args: list[Tensor], outer: list[Guard], dtype: str
+) -> Tensor:
+    """Return ``Σ_k a[i, k] if g(i)`` as the sum, where ``g`` holds, else 0."""
+    inner = replaced(c, guards=tuple(g for g in c.guards if g not in outer))
+    total = finish(inner, args, dtype)
+    index = tuple(map(along, range(c.rank)))
+    return build.movement("where", total, c.shape, index, guards=outer)
 
 
 def _readable(c: Comprehension, k: int, single: bool) -> bool:

@@ -7,7 +7,7 @@ nothing, by construction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -162,11 +162,17 @@ def jvp(outputs: Any, wrt: Any, tangents: Any) -> Any:
     results = flatten(outputs)
     targets = flatten(wrt)
     check_wrt(targets, results)
-    known: dict[Tensor, Tensor | None] = {}
+    known: dict[Tensor, Tensor] = {}
     for t, v in zip(targets, flatten(tangents), strict=True):
         v = v if isinstance(v, Tensor) else constant(v, t.dtype)
         known[t] = broadcast_to(v, t.shape)
-    for node in topological(results):
+    return unflatten(outputs, forward(results, known))
+
+
+def forward(outputs: Sequence[Tensor], tangents: Mapping[Tensor, Tensor]) -> list:
+    """Accumulate tangents from the keys of ``tangents`` forward to ``outputs``."""
+    known: dict[Tensor, Tensor | None] = dict(tangents)
+    for node in topological(outputs):
         if node in known:
             continue
         parts = [known[a] for a in node.args]
@@ -174,7 +180,7 @@ def jvp(outputs: Any, wrt: Any, tangents: Any) -> Any:
             live = any(p is not None for p in parts)
             known[node] = local.jvp(node, parts) if live else None
     found = []
-    for t in results:
+    for t in outputs:
         v = known[t]
         found.append(broadcast_to(constant(0.0, t.dtype), t.shape) if v is None else v)
-    return unflatten(outputs, found)
+    return found

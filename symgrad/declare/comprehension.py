@@ -336,7 +336,7 @@ def print_statement(
 def _is_broadcast(index: tuple[Index, ...], rank: int) -> bool:
     """Return True if the dimensions are the trailing axes in order, or 0."""
     offset = rank - len(index)
-    return all(
+    return offset >= 0 and all(
         (not i.terms and i.constant == 0) or i.axis == offset + d
         for d, i in enumerate(index)
     )

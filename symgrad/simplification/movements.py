@@ -14,12 +14,11 @@ from symgrad.declare.comprehension import (
     combine,
     substitute_index,
 )
-from symgrad.declare.tensor import Reshape, Tensor, make, scalar_value
+from symgrad.declare.tensor import Reshape, Tensor, make
 from symgrad.simplification.engine import Rule
 from symgrad.simplification.inline import inlined, with_axes
 from symgrad.simplification.nodes import (
     Facts,
-    function,
     kind,
     measure,
     operands,
@@ -275,34 +274,6 @@ def lift_over_cast(t: Tensor, facts: Facts) -> Tensor | None:
     return moving(statement(x), x.args, y, main_index(statement(x)))
 
 
-#: Function -> the operands at whose zeros it is 0; a select only if the other one is 0.
-_ZERO_AT = {"mul": (0, 1), "div": (0,), "neg": (0,), "select": (1, 2)}
-
-
-def under_guard(t: Tensor, facts: Facts) -> Tensor | None:
-    """``δ·x`` times ``y`` is ``δ·(x·y)``: an exact 0 wherever the equality fails."""
-    fn = function(t)
-    if fn not in _ZERO_AT:
-        return None
-    parts = operands(t)
-    for n in _ZERO_AT[fn]:
-        x = parts[n]
-        if fn == "select" and scalar_value(parts[3 - n]) != 0:
-            continue
-        if kind(x) != "movement" or x.shape != t.shape:
-            continue
-        c = statement(x)
-        if not any(g.bound == 1 and g.modulus == 1 for g in c.guards):
-            continue
-        if not stays_inside(c, source(x)):
-            continue
-        inner = build.apply(replaced(c, guards=()), x.args, x.dtype)
-        rest = [inner if m == n else y for m, y in enumerate(parts)]
-        full = build.elementwise(fn, *rest)
-        return moving(c, x.args, full, tuple(map(along, range(c.rank))))
-    return None
-
-
 # -- reshapes --------------------------------------------------------------------------
 
 
@@ -342,7 +313,6 @@ MOVEMENT = (
 ELEMENTWISE = (
     Rule("shrink", shrink),
     Rule("lift", lift),
-    Rule("under_guard", under_guard),
 )
 CAST = (Rule("lift_over_cast", lift_over_cast),)
 RESHAPE = (Rule("reshape_again", reshape_again), Rule("reshape_ones", reshape_ones))

@@ -9,6 +9,7 @@ from symgrad.declare.tensor import Tensor, scalar_value
 from symgrad.simplification import (
     constants,
     contractions,
+    deltas,
     movements,
     reductions,
     softmax,
@@ -72,6 +73,7 @@ class RuleBook:
         return (
             *((constants.FOLD,) if heads == {"number"} or "constant" in heads else ()),
             *(movements.ELEMENTWISE if "movement" in heads else ()),
+            *(deltas.DELTA if heads & {"movement", "add", "sub"} else ()),
             *constants.FACTORS.get(fn, ()),
             *softmax.RULES.get(fn, ()),
             *(contractions.FACTOR if heads == {"reduction"} and fn in _SUMS else ()),

@@ -120,7 +120,7 @@ def expected(
             return None
         scale = 1 + np.abs(a).max(initial=0)
         moved = np.abs(a - b).max(initial=0)
-        if moved > 1e-3 * scale:
+        if not moved <= 1e-3 * scale:
             return None
         allowed.append(ROUNDING[program.dtype] * scale + 20 * moved)
     return right, allowed

@@ -32,9 +32,17 @@ __version__ = "0.1.0"
 
 #: Public name -> the module that holds it; loaded at first use, to import fast.
 _LAZY = {
-    "grad": "symgrad.derivation.reverse",
-    "vjp": "symgrad.derivation.reverse",
-    "jvp": "symgrad.derivation.reverse",
+    "grad": "symgrad.transforms.public",
+    "value_and_grad": "symgrad.transforms.public",
+    "jacobian": "symgrad.transforms.public",
+    "hessian": "symgrad.transforms.public",
+    "jvp": "symgrad.transforms.public",
+    "vjp": "symgrad.transforms.public",
+    "hvp": "symgrad.transforms.public",
+    "vmap": "symgrad.transforms.public",
+    "jit": "symgrad.transforms.public",
+    "register_pytree": "symgrad.transforms.trees",
+    "register_dataclass": "symgrad.transforms.trees",
     "simplify": "symgrad.simplification",
     "explain_rewrites": "symgrad.simplification",
     "compile": "symgrad.pipeline",

@@ -24,6 +24,7 @@ STAGES = (
     ("emit",),
     ("run",),
     ("pipeline",),
+    ("transforms",),
     ("train",),
     ("drawing", "diagnosis"),
     ("cli", "commands"),

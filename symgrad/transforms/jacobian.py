@@ -63,10 +63,10 @@ def jacobian(t: Tensor, wrt: Any) -> Any:
         raise GraphError(f"sg.jacobian derives a tensor, not {type(t).__name__}")
     targets = flatten(wrt)
     check_wrt(targets, [t])
-    return unflatten(wrt, [_derivative(t, x) for x in targets])
+    return unflatten(wrt, [derivative(t, x) for x in targets])
 
 
-def _derivative(t: Tensor, wrt: Tensor) -> Tensor:
+def derivative(t: Tensor, wrt: Tensor) -> Tensor:
     """Return ``∂t/∂wrt`` of any tensor, also one in the middle of the graph."""
     (small,), (x,) = _simple([t], [wrt])
     found = _accumulated(small, x)

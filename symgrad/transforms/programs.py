@@ -1,0 +1,309 @@
+"""Transformed functions: compiled for arrays, inlined into graphs for tensors."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from functools import update_wrapper
+from types import MethodType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from symgrad.declare.tensor import Input, Param, Tensor, input, topological
+from symgrad.errors import GraphError
+from symgrad.transforms import tracing
+from symgrad.transforms.arguments import (
+    as_leaf,
+    element_types,
+    leaf_names,
+    positional_names,
+)
+from symgrad.transforms.trees import LEAF, Tree, flatten, unflatten
+
+if TYPE_CHECKING:
+    from symgrad.run.program import Program
+
+#: How many compiled programs are kept; of more, the least recently used one goes.
+MOST_PROGRAMS = 256
+
+
+class Compiled:
+    """The program of a function for one structure, shapes and types of arguments."""
+
+    def __init__(
+        self, program: Program, specs: Sequence[tuple], tree: Tree, result: Tree
+    ) -> None:
+        self.program, self.result = program, result
+        self.kinds = [np.dtype(dtype) for _, dtype in specs]
+        flat = tree.children[0]
+        plain = not tree.children[1].children
+        plain = plain and all(child is LEAF for child in flat.children)
+        #: What arrays are taken just as they are, where every argument is an array.
+        self.exact = tuple((s, np.dtype(d)) for s, d in specs) if plain else None
+        self._single = result is LEAF
+
+    def takes(self, args: tuple) -> bool:
+        """Return True if these are arrays that the program runs on as they are."""
+        exact = self.exact
+        if exact is None or len(args) != len(exact):
+            return False
+        for array, (shape, dtype) in zip(args, exact, strict=True):
+            if type(array) is not np.ndarray or array.shape != shape:
+                return False
+            if array.dtype is not dtype:
+                return False
+        return True
+
+    def run(self, arrays: Sequence[np.ndarray]) -> Any:
+        """Return the function's result for arrays of these shapes and types."""
+        found = self.program(*arrays)
+        return found[0] if self._single else unflatten(self.result, found)
+
+
+class Cache:
+    """The compiled programs of all functions, the least recently used one first."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._entries: OrderedDict[Hashable, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """Return the entry of ``key``, made if there is none."""
+        with self._lock:
+            found = self._entries.get(key)
+            if found is not None:
+                self._entries.move_to_end(key)
+                return found
+        made = make()
+        with self._lock:
+            self._entries[key] = made
+            while len(self._entries) > self.most:
+                self._entries.popitem(last=False)
+        return made
+
+
+PROGRAMS = Cache(MOST_PROGRAMS)
+
+
+class _ByIdentity:
+    """Stands for a function that has no hash of its own."""
+
+    def __init__(self, fun: Any) -> None:
+        self.fun = fun
+
+    def __hash__(self) -> int:
+        return id(self.fun)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ByIdentity) and other.fun is self.fun
+
+
+def function_key(fun: Callable[..., Any]) -> Hashable:
+    """Return what is equal for equal functions, and for equal transforms of them."""
+    if isinstance(fun, Function):
+        return fun.key
+    try:
+        hash(fun)
+    except TypeError:
+        return _ByIdentity(fun)
+    return fun
+
+
+def function_name(fun: Callable[..., Any]) -> str:
+    """Return what messages call a function."""
+    return getattr(fun, "__qualname__", None) or type(fun).__name__
+
+
+def check_callable(what: str, fun: Any) -> None:
+    """Raise GraphError unless ``fun`` can be called."""
+    if not callable(fun):
+        raise GraphError(
+            f"{what} takes a function or a tensor, not {type(fun).__name__} {fun!r}"
+        )
+
+
+class Function:
+    """A transformed function.
+
+    Called with arrays, it is traced (once for each structure, shape and type of the
+    arguments), compiled and run.  Called with tensors, or while another function is
+    traced, it returns tensors: its graph becomes part of the larger one.
+
+    Args:
+        inline: the function on tensors.
+        fun: the user's function, for names and messages.
+        key: what says, with ``fun``, which transform this is; its first item is the
+            transform's name.
+        signature_of: the function whose signature names the arguments, if not ``fun``.
+        static_argnums: positions of arguments that are constants to the trace.
+        static_argnames: names of such arguments.
+    """
+
+    def __init__(
+        self,
+        inline: Callable[..., Any],
+        fun: Callable[..., Any],
+        key: tuple[Hashable, ...],
+        signature_of: Callable[..., Any] | None = None,
+        static_argnums: int | Sequence[int] = (),
+        static_argnames: str | Sequence[str] = (),
+    ) -> None:
+        update_wrapper(self, fun, updated=())
+        if signature_of is not None:
+            self.__wrapped__ = signature_of
+        self.inline, self.fun = inline, fun
+        self.static, self.static_names = _static(fun, static_argnums, static_argnames)
+        self.key = (*key, function_key(fun), self.static, self.static_names)
+        self._last: Compiled | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the function's result: arrays for arrays, tensors for tensors."""
+        last = self._last
+        fits = last is not None and not kwargs and last.takes(args)
+        if fits and not tracing.is_active():
+            return last.run(args)  # type: ignore[union-attr]
+        return self._call(args, kwargs)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else MethodType(self, instance)
+
+    def __repr__(self) -> str:
+        return f"<{self.key[0]} of {function_name(self.fun)}>"
+
+    def program(self, *args: Any, **kwargs: Any) -> Program:
+        """Return the program that would run on these arguments, to be looked at."""
+        return self._compiled(*self._split(args, kwargs))[0].program
+
+    def _call(self, args: tuple, kwargs: dict[str, Any]) -> Any:
+        if tracing.is_active():
+            return self.inline(*args, **kwargs)
+        leaves, tree = flatten((args, kwargs))
+        if any(isinstance(leaf, Tensor) for leaf in leaves):
+            with tracing.active():
+                return self.inline(*args, **kwargs)
+        if self.static or self.static_names:
+            compiled, arrays = self._compiled(*self._split(args, kwargs))
+            return compiled.run(arrays)
+        compiled, arrays = self._compiled(args, kwargs, (), leaves, tree)
+        if compiled.exact is not None:
+            self._last = compiled
+        return compiled.run(arrays)
+
+    def _split(self, args: tuple, kwargs: dict[str, Any]) -> tuple:
+        """Return the arguments, the constants among them, and leaves of the others."""
+        place = {n % len(args) for n in self.static if -len(args) <= n < len(args)}
+        constants: list[tuple[Any, Any]] = [(n, args[n]) for n in sorted(place)]
+        constants += [(n, kwargs[n]) for n in self.static_names if n in kwargs]
+        for name, value in constants:
+            try:
+                hash(value)
+            except TypeError:
+                raise GraphError(
+                    f"the static argument {name!r} of {function_name(self.fun)} has no "
+                    f"hash: {value!r}; give a tuple in place of a list"
+                ) from None
+        dynamic = tuple(a for n, a in enumerate(args) if n not in place)
+        named = {n: v for n, v in kwargs.items() if n not in self.static_names}
+        leaves, tree = flatten((dynamic, named))
+        typed = tuple((n, type(v), v) for n, v in constants)
+        return args, kwargs, typed, leaves, tree
+
+    def _compiled(
+        self, args: tuple, kwargs: dict, constants: tuple, leaves: list, tree: Tree
+    ) -> tuple[Compiled, list[np.ndarray]]:
+        plain = [
+            v if type(v) is np.ndarray else as_leaf(v, self._name(args, kwargs, n))
+            for n, v in enumerate(leaves)
+        ]
+        kinds = tuple(
+            (v.shape, v.dtype) if isinstance(v, np.ndarray) else type(v) for v in plain
+        )
+        compiled = PROGRAMS.get(
+            (self.key, constants, tree, kinds),
+            lambda: self._trace(args, kwargs, dict(_pairs(constants)), plain, tree),
+        )
+        arrays = [
+            v if isinstance(v, np.ndarray) else np.asarray(v, kind)
+            for v, kind in zip(plain, compiled.kinds, strict=True)
+        ]
+        return compiled, arrays
+
+    def _trace(
+        self, args: tuple, kwargs: dict, constants: dict, leaves: list, tree: Tree
+    ) -> Compiled:
+        from symgrad.pipeline import compile
+
+        names = self._names(args, kwargs)
+        kinds = element_types(leaves, names)
+        inputs = [
+            input(name, np.shape(v), kind)
+            for name, v, kind in zip(names, leaves, kinds, strict=True)
+        ]
+        dynamic, named = unflatten(tree, inputs)
+        rest = iter(dynamic)
+        everything = [
+            constants[n] if n in constants else next(rest) for n in range(len(args))
+        ]
+        named |= {n: v for n, v in constants.items() if isinstance(n, str)}
+        with tracing.active():
+            result = self.inline(*everything, **named)
+        tensors, form = tracing.outputs(result, function_name(self.fun))
+        _check_leaves(function_name(self.fun), inputs, tensors)
+        specs = [(t.shape, t.dtype) for t in inputs]
+        return Compiled(compile(inputs, tensors), specs, tree, form)
+
+    def _names(self, args: tuple, kwargs: dict) -> list[str]:
+        """Return the names of the leaves that are no constants."""
+        place = {n % len(args) for n in self.static if args}
+        names = positional_names(self, len(args))
+        kept = [n for n in range(len(args)) if n not in place]
+        named = {n: v for n, v in kwargs.items() if n not in self.static_names}
+        return leaf_names([names[n] for n in kept], [args[n] for n in kept], named)
+
+    def _name(self, args: tuple, kwargs: dict, n: int) -> str:
+        return self._names(args, kwargs)[n]
+
+
+def _pairs(constants: tuple) -> list[tuple[Any, Any]]:
+    return [(name, value) for name, _, value in constants]
+
+
+def _static(
+    fun: Callable[..., Any], argnums: int | Sequence[int], names: str | Sequence[str]
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Return positions and names of the static arguments, each by both if possible."""
+    positions = [argnums] if isinstance(argnums, int) else list(argnums)
+    listed = [names] if isinstance(names, str) else list(names)
+    if positions or listed:
+        try:
+            order = [
+                p.name
+                for p in inspect.signature(fun).parameters.values()
+                if p.kind is p.POSITIONAL_OR_KEYWORD
+            ]
+        except (TypeError, ValueError):
+            order = []
+        positions += [order.index(n) for n in listed if n in order]
+        listed += [order[n] for n in positions if -len(order) <= n < len(order)]
+    return tuple(dict.fromkeys(positions)), tuple(dict.fromkeys(listed))
+
+
+def _check_leaves(
+    name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]
+) -> None:
+    """Raise GraphError for an input or parameter that is no argument, naming it."""
+    given = {id(t) for t in inputs}
+    for t in topological(outputs):
+        if isinstance(t.op, Input | Param) and id(t) not in given:
+            raise GraphError(
+                f"{name} uses the tensor {t.describe()}, which is not among its "
+                "arguments; pass it as an argument (a tensor of an earlier trace has "
+                "no value any more: return it in place of storing it)"
+            )

@@ -157,7 +157,8 @@ class Tensor:
     def __bool__(self) -> bool:
         raise GraphError(
             f"{self.describe()} has no truth value while the graph is declared; write "
-            "sg.where(condition, a, b) in place of if, & | ~ in place of and, or, not"
+            "sg.where(condition, a, b) in place of if, & | ~ in place of and, or, not; "
+            "an argument of sg.jit that decides in Python goes into static_argnums"
         )
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -177,8 +178,8 @@ class Tensor:
 
     def __float__(self) -> float:
         raise GraphError(
-            f"{self.describe()} has no value yet; compile it with sg.compile and call "
-            "the program"
+            f"{self.describe()} has no value yet: compile it and call the program; an "
+            "argument of sg.jit that Python needs as a number goes into static_argnums"
         )
 
     __int__ = __index__ = __complex__ = __float__
@@ -198,6 +199,9 @@ class Tensor:
         self, func: Any, types: Any, args: tuple, kwargs: dict
     ) -> Any:
         return _numpy_call(func.__name__, True, args, kwargs)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise GraphError(f"{self.describe()} cannot be changed; use where or concat")
 
     def __getitem__(self, key: Any) -> Tensor:
         return OPERATORS["getitem"](self, key)

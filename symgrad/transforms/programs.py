@@ -198,7 +198,7 @@ class Function:
 
     def _split(self, args: tuple, kwargs: dict[str, Any]) -> tuple:
         """Return the arguments, the constants among them, and leaves of the others."""
-        place = {n % len(args) for n in self.static if -len(args) <= n < len(args)}
+        place = self._static_places(len(args))
         constants: list[tuple[Any, Any]] = [(n, args[n]) for n in sorted(place)]
         constants += [(n, kwargs[n]) for n in self.static_names if n in kwargs]
         for name, value in constants:
@@ -214,6 +214,9 @@ class Function:
         leaves, tree = flatten((dynamic, named))
         typed = tuple((n, type(v), v) for n, v in constants)
         return args, kwargs, typed, leaves, tree
+
+    def _static_places(self, count: int) -> set[int]:
+        return {n % count for n in self.static if -count <= n < count}
 
     def _compiled(
         self, args: tuple, kwargs: dict, constants: tuple, leaves: list, tree: Tree
@@ -261,7 +264,7 @@ class Function:
 
     def _names(self, args: tuple, kwargs: dict) -> list[str]:
         """Return the names of the leaves that are no constants."""
-        place = {n % len(args) for n in self.static if args}
+        place = self._static_places(len(args))
         names = positional_names(self, len(args))
         kept = [n for n in range(len(args)) if n not in place]
         named = {n: v for n, v in kwargs.items() if n not in self.static_names}

@@ -86,8 +86,8 @@ def outputs(result: Any, fun_name: str) -> tuple[list[Tensor], Tree]:
     leaves, tree = flatten(result)
     found = []
     for leaf, path in zip(leaves, paths(tree, "result"), strict=True):
-        if type(leaf) is float:
-            leaf = np.float64(leaf)
+        if type(leaf) is float:  # a tensor would be made of it in float32
+            leaf = np.asarray(leaf)
         try:
             found.append(as_tensor(leaf))
         except DTypeError:

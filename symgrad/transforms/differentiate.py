@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any, NamedTuple
 
 from symgrad.declare import dtypes
@@ -106,6 +107,7 @@ def value_and_grad(
 ) -> Callable[..., Any]:
     """Return the function that gives ``(value, gradient)``."""
 
+    @wraps(fun, updated=())
     def derived(*args: Any, **kwargs: Any) -> Any:
         traced = call_at(what, fun, args, kwargs, argnums, has_aux)
         loss = _scalar(what, fun, traced)
@@ -127,6 +129,7 @@ def grad(
     """Return the function that gives the gradient."""
     both = value_and_grad("sg.grad", fun, argnums, has_aux)
 
+    @wraps(fun, updated=())
     def derived(*args: Any, **kwargs: Any) -> Any:
         value, gradient = both(*args, **kwargs)
         return (gradient, value[1]) if has_aux else gradient
@@ -139,6 +142,7 @@ def jacobian(
 ) -> Callable[..., Any]:
     """Return the function that gives the Jacobian, by outputs and then arguments."""
 
+    @wraps(fun, updated=())
     def derived(*args: Any, **kwargs: Any) -> Any:
         traced = call_at(what, fun, args, kwargs, argnums, has_aux)
         point = traced.point

@@ -29,6 +29,7 @@ from symgrad.notation.terms import (
 def add(*terms: Term) -> Term:
     """Return a sum: flat, like terms collected, common scalar factors in front."""
     from symgrad.notation.composites import recognise_sum
+    from symgrad.notation.expand import combined
 
     total: dict[frozenset[Term], tuple[Fraction, Term]] = {}
     for term in terms:
@@ -45,7 +46,8 @@ def add(*terms: Term) -> Term:
     parts = recognise_sum(parts)
     if len(parts) == 1:
         return mul(num(parts[0][0]), parts[0][1])
-    return _with_content(parts)
+    shorter = combined(parts)
+    return _with_content(parts) if shorter is None else shorter
 
 
 def _spread(term: Term) -> list[Term]:
@@ -60,8 +62,8 @@ def _spread(term: Term) -> list[Term]:
 def _with_content(parts: list[tuple[Fraction, Term]]) -> Term:
     """Return the sum with what is common to all its terms as a factor.
 
-    Numbers, sizes, exponentials and denominators are taken out; others stay, because
-    ``x² + 3x`` should remain as it was declared.
+    Numbers, sizes, matrices, exponentials and denominators are taken out; others stay,
+    because ``x² + 3x`` should remain as it was declared.
     """
     powers = [dict(map(power_parts, factors(t))) for _, t in parts]
     common: list[Term] = []
@@ -69,7 +71,9 @@ def _with_content(parts: list[tuple[Fraction, Term]]) -> Term:
         if not all(base in p and p[base] * e > 0 for p in powers):
             continue
         least = min((p[base] for p in powers), key=abs)
-        if base.kind == "size" or least < 0 or is_exp(base):
+        matrix = base.kind == "ref" and len(base.args) > 1
+        everywhere = matrix and all(p[base] == 1 for p in powers)
+        if base.kind == "size" or least < 0 or is_exp(base) or everywhere:
             common.append(power(base, least))
     scale = abs(parts[0][0])
     if any(abs(c) != scale for c, _ in parts):

@@ -84,6 +84,18 @@ def _joined(loops: Group, parts: list[Term]) -> list[Group]:
     return [tuple(group) for group in found.values()]
 
 
+def _divides_by_statistic(f: Term) -> bool:
+    """Return True for ``1/s`` where ``s`` holds a reduction."""
+    base, e = power_parts(f)
+    pending = [base] if e < 0 else []
+    while pending:
+        t = pending.pop()
+        if t.kind in ("red", "fam"):
+            return True
+        pending += t.args
+    return False
+
+
 @dataclass
 class _Chain:
     """A walk along the factors of a sum of products."""
@@ -132,7 +144,7 @@ class _Chain:
         """Divide a matrix by a statistic of its rows, rather than by a diagonal."""
         for node in [n for n in self.loops if n in self.marks]:
             touching = [pair for pair in self.edges if node in pair]
-            below = [f for f in self.marks[node] if power_parts(f)[1] < 0]
+            below = [f for f in self.marks[node] if _divides_by_statistic(f)]
             if touching and below:
                 self.edges[touching[0]] += below
                 self.marks[node] = [f for f in self.marks[node] if f not in below]

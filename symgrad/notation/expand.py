@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from symgrad.notation.algebra import add, mul
-from symgrad.notation.terms import Term, factors, make, power_parts
+from symgrad.notation.terms import Term, factors, make, num, power_parts
 
 
 def cancelled(parts: list[Term]) -> Term:
@@ -20,6 +22,25 @@ def cancelled(parts: list[Term]) -> Term:
             if opened.size < plain.size:
                 return opened
     return plain
+
+
+def combined(parts: list[tuple[Fraction, Term]]) -> Term | None:
+    """Return a sum over a common denominator, where that is shorter.
+
+    ``1 - x/(1 + x)`` is ``1/(1 + x)``.
+    """
+    size = sum(t.size for _, t in parts)
+    if size > EXPANDED:
+        return None
+    for _, t in parts:
+        for f in factors(t):
+            base, e = power_parts(f)
+            if e != -1 or base.kind != "add":
+                continue
+            above = add(*(_expanded(mul(num(c), u, base)) for c, u in parts))
+            if above.size + base.size < size:
+                return mul(above, f)
+    return None
 
 
 EXPANDED = 40  # a longer sum is not multiplied out to see whether it gets shorter

@@ -11,7 +11,7 @@ from symgrad.declare.tensor import Reshape, Tensor
 from symgrad.notation import algebra
 from symgrad.notation.indexed import Indexed
 from symgrad.notation.lower import Lowering, below
-from symgrad.notation.matrix import Matrices, View, view_of
+from symgrad.notation.matrix import Matrices, view_of
 from symgrad.notation.render import unicode_text
 from symgrad.notation.syntax import Form
 from symgrad.notation.terms import Term, axis, ref
@@ -112,8 +112,4 @@ def matrix_form(term: Term, rank: int, names: Mapping[Tensor, str]) -> Form | No
     """Return the matrix notation of a term with so many axes, if it has one."""
     axes = tuple(range(rank))
     matrices = Matrices(names)
-    if not term.free:
-        return matrices.form(term, View())
-    if not set(axes) <= term.free:
-        return matrices.part(term, view_of(axes))
-    return matrices.form(term, view_of(axes))
+    return matrices.spread(term, view_of(axes))

@@ -160,8 +160,13 @@ def _kept_apart(order: Sequence[Tensor]) -> set[Tensor]:
         else:
             apart |= {t.args[r.operand] for r in _by_name(t.op)}
             if t.op.is_contraction:
-                apart |= {source(a) for a in t.args}
+                apart |= {source(a) for a in t.args if not _is_exp(source(a))}
     return {t for t in apart if t.ndim or not t.args}
+
+
+def _is_exp(t: Tensor) -> bool:
+    """Return True for an exponential: it may be part of a softmax."""
+    return isinstance(t.op, Comprehension) and t.op.body.fn == "exp"
 
 
 def _by_name(c: Comprehension) -> list[Read]:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from symgrad.declare.tensor import Tensor
 from symgrad.notation import algebra
 from symgrad.notation.contraction import contraction
+from symgrad.notation.gather import gathered
 from symgrad.notation.quantities import (
     assembled,
     function_form,
@@ -23,7 +24,7 @@ from symgrad.notation.quantities import (
     scaled,
     surd,
 )
-from symgrad.notation.special import diagonal, statistic, triangle
+from symgrad.notation.special import diagonal, is_delta, statistic, triangle
 from symgrad.notation.syntax import (
     ONE,
     ONES,
@@ -38,6 +39,7 @@ from symgrad.notation.terms import (
     ONE as UNIT,
 )
 from symgrad.notation.terms import (
+    ZERO,
     Term,
     bound_axes,
     coefficient,
@@ -107,6 +109,26 @@ class Matrices:
             return product([found, transposed(ONES)])
         return None
 
+    def spread(self, e: Term, view: View) -> Form | None:
+        """Return the formula of a term, repeated along the axes that it lacks.
+
+        A scalar ``s`` is ``s 𝟏`` or ``s 𝟏 𝟏ᵀ``, a row ``v`` the matrix ``𝟏 vᵀ``.
+        """
+        shown = self.part(e, view)
+        if shown is None or e is ZERO or view.batch or not view.groups:
+            return shown
+        kept = tuple(a for a in view.axes if a in e.free)
+        if not kept:
+            ones = product([ONES, transposed(ONES)][: len(view.groups)])
+            if shown.kind == "frac":
+                return Form("frac", (scaled(shown.args[0], ones), shown.args[1]))
+            return scaled(shown, ones)
+        if len(view.groups) == 2 and kept == view.groups[1]:
+            return product([ONES, transposed(shown)])
+        if len(view.groups) == 2 and kept == view.groups[0] and _is_statistic(shown):
+            return product([shown, transposed(ONES)])
+        return shown
+
     def _form(self, e: Term, view: View) -> Form | None:
         match e.kind:
             case "num":
@@ -166,16 +188,19 @@ class Matrices:
     def _sum(self, e: Term, view: View) -> Form | None:
         signs, parts = [], []
         ordered = sorted(e.args, key=lambda t: coefficient(t)[0] < 0)
+        matrices = any(is_delta(t, view) for t in ordered)
         for t in ordered:
             c, rest = coefficient(t)
-            shown = self.part(algebra.mul(num(abs(c)), rest), view)
+            shown = (self.spread if matrices else self.part)(
+                algebra.mul(num(abs(c)), rest), view
+            )
             if shown is None:
                 return None
             if shown.kind == "neg":
                 c, shown = -c, shown.args[0]
             signs.append("-" if c < 0 else "+")
             parts.append(shown)
-        return Form("sum", tuple(parts), "".join(signs))
+        return gathered(parts, signs)
 
     def _product(self, e: Term, view: View) -> Form | None:
         special = diagonal(self, e, view) or triangle(self, e, view)

@@ -35,6 +35,19 @@ def diagonal(matrices: Matrices, e: Term, view: View) -> Form | None:
     return None
 
 
+def is_delta(e: Term, view: View) -> bool:
+    """Return True for a term that holds ``[i = j]``, of rows and columns."""
+    if len(view.groups) != 2:
+        return False
+    rows, columns = map(set, view.groups)
+    for f in factors(e):
+        if f.kind == "ind" and f.args[0].value == "eq":
+            a, b = (x.free for x in f.args[0].args)
+            if (a <= rows and b <= columns) or (a <= columns and b <= rows):
+                return True
+    return False
+
+
 def _on_diagonal(
     matrices: Matrices, rest: Term, i: int, j: int, view: View
 ) -> Form | None:

@@ -79,10 +79,21 @@ def _sum(loops: dict[int, Size], body: Term) -> Term:
     if not loops:
         return mul(*outside, *kept)
     inner_body = mul(*kept)
+    apart = _term_by_term(loops, inner_body)
+    if apart is not None:
+        return mul(*outside, apart)
     if kept and len(kept) < len(inside) and inner_body.kind == "red":
         return mul(*outside, _sum(loops, inner_body))
     total = bind("red", "sum", tuple(loops), tuple(loops.values()), inner_body)
     return mul(*outside, total) if outside else total
+
+
+def _term_by_term(loops: dict[int, Size], body: Term) -> Term | None:
+    """Return ``Σ(a + b)`` as ``Σa + Σb`` where that is shorter: terms cancel."""
+    if body.kind != "add" or all(set(loops) <= a.free for a in body.args):
+        return None
+    found = add(*(_sum(loops, a) for a in body.args))
+    return found if found.size <= body.size else None
 
 
 def _delta(f: Term, loops: Mapping[int, Size]) -> tuple[int, Term] | None:

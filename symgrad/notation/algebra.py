@@ -146,12 +146,27 @@ def _signs(number: Fraction, parts: list[Term]) -> tuple[Fraction, list[Term]]:
     if number >= 0:
         return number, parts
     for n, p in enumerate(parts):
-        if p.kind != "add":
-            continue
-        if 2 * sum(coefficient(a)[0] < 0 for a in p.args) >= len(p.args):
-            flipped = make("add", tuple(mul(MINUS, a) for a in p.args))
+        flipped = _flipped(p)
+        if flipped is not None:
             return -number, [*parts[:n], flipped, *parts[n + 1 :]]
     return number, parts
+
+
+def _flipped(p: Term) -> Term | None:
+    """Return minus a difference, or a sum of products by one; None for other terms."""
+    if p.kind == "red" and p.value[0] == "sum":
+        inside = list(factors(p.args[0]))
+        for n, f in enumerate(inside):
+            turned = _flipped(f) if f.kind == "add" else None
+            if turned is not None and len(inside) > 1:
+                inside[n] = turned
+                return make("red", (make("mul", tuple(inside)),), p.value)
+        return None
+    if p.kind != "add":
+        return None
+    if 2 * sum(coefficient(a)[0] < 0 for a in p.args) < len(p.args):
+        return None
+    return make("add", tuple(mul(MINUS, a) for a in p.args))
 
 
 def power(base: Term, e: Fraction) -> Term:

@@ -29,8 +29,8 @@ from symgrad.notation.terms import (
 
 
 def recognise_product(parts: list[Term]) -> list[Term]:
-    """Return the factors with ``exp(z)/Σexp(z)`` and ``x·[x > 0]`` recognised."""
-    parts = _relu(parts)
+    """Return the factors with ``exp(z)/Σexp(z)``, ``x·[x > 0]``, … recognised."""
+    parts = _sigmoid_slope(_relu(parts))
     for d in parts:
         base, e = power_parts(d)
         if e < 0 and is_sum_of_exp(base):
@@ -105,6 +105,21 @@ def _relu(parts: list[Term]) -> list[Term]:
                 return [make("call", (x,), "relu"), *rest]
             if bound is ZERO and _is_relu(x) and x in parts:
                 return [q for q in parts if q is not p]
+    return parts
+
+
+def _sigmoid_slope(parts: list[Term]) -> list[Term]:
+    """``σ(-x)·σ(x)`` is ``σ(x)·(1 - σ(x))``."""
+    found = [p for p in parts if p.kind == "call" and p.value == "sigmoid"]
+    for p in found:
+        if coefficient(p.args[0])[0] >= 0:
+            continue
+        other = make("call", (algebra.mul(MINUS, p.args[0]),), "sigmoid")
+        if other in found:
+            rest = algebra.add(ONE, algebra.mul(MINUS, other))
+            kept = [q for q in parts if q is not p]
+            place = kept.index(other) + 1
+            return [*kept[:place], rest, *kept[place:]]
     return parts
 
 

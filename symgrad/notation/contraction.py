@@ -90,7 +90,7 @@ def _divides_by_statistic(f: Term) -> bool:
     pending = [base] if e < 0 else []
     while pending:
         t = pending.pop()
-        if t.kind in ("red", "fam"):
+        if t.kind == "fam" or (t.kind == "red" and len(factors(t.args[0])) == 1):
             return True
         pending += t.args
     return False

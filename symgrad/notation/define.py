@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from symgrad.declare.tensor import Input, Param, Reshape, SizeOf, Tensor, topological
 from symgrad.notation import algebra
 from symgrad.notation.indexed import Indexed
+from symgrad.notation.kronecker import kronecker_form
 from symgrad.notation.local import canonical, matrix_form
 from symgrad.notation.lower import Lowering
 from symgrad.notation.names import Namer, gradient_nodes, leaf_names
@@ -145,7 +146,10 @@ class Definitions:
             if t.ndim == 1:
                 return call("vec", source)
             return call("reshape", source, sym(" × ".join(map(str, t.shape))))
-        return matrix_form(self.terms[t], t.ndim, self.names)
+        term = self.terms[t]
+        return matrix_form(term, t.ndim, self.names) or kronecker_form(
+            term, t.ndim, self.names
+        )
 
     def equation(self, t: Tensor, left: str | None = None) -> tuple[Form | None, Form]:
         """Return both sides for a node; the left one has indices if the right one has.

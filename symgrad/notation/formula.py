@@ -11,14 +11,17 @@ from symgrad.declare.tensor import Param, Tensor, topological
 from symgrad.errors import GraphError
 from symgrad.notation.define import Definitions
 from symgrad.notation.render import unicode_text
-from symgrad.notation.syntax import Form, sym
+from symgrad.notation.syntax import Form, cost, sym
 from symgrad.notation.tex import latex_text
+from symgrad.simplification import simplify
 
 Text = Callable[[Form], str]
 
 
 def formula(t: Tensor, where: bool = True) -> str:
     """Return the formula of a tensor in matrix notation, else in index notation.
+
+    It is that of the simplified graph where that is shorter.
 
     Args:
         t: any tensor: declared, a gradient, simplified or not.
@@ -105,10 +108,24 @@ def _names_of(params: Sequence[Tensor], found: Definitions) -> Mapping[Tensor, s
 def _equations(t: Tensor) -> list[tuple[Form | None, Form]]:
     if not isinstance(t, Tensor):
         raise GraphError(f"a formula is of a tensor, not of {type(t).__name__} {t!r}")
+    ways = [_equations_of(t)]
+    small = simplify(t)
+    if small is not t:
+        ways.append(_equations_of(small))
+    return min(ways, key=_length)
+
+
+def _equations_of(t: Tensor) -> list[tuple[Form | None, Form]]:
     found = Definitions([t])
     if t in found.names and not t.args:
         return [(None, sym(found.names[t]))]
     return [found.equation(t), *found.lines()]
+
+
+def _length(equations: Sequence[tuple[Form | None, Form]]) -> tuple[int, int]:
+    """Return how much there is to read; index notation counts as the longer."""
+    indexed = sum(left is not None and left.kind == "sub" for left, _ in equations)
+    return indexed, sum(cost(right) + 1 for _, right in equations)
 
 
 def _line(equation: tuple[Form | None, Form], text: Text) -> str:

@@ -109,7 +109,14 @@ def assembled(
     full: list[Form],
     mask: list[Form],
 ) -> Form | None:
-    """Return the product: ``u vᵀ``, ``diag(u) A``, or ``A ⊙ B``."""
+    """Return the product: ``u vᵀ``, ``diag(u) A``, ``A diag(v)`` or ``A ⊙ B``.
+
+    A named row that scales a computed matrix is written as in programs, ``X ⊙ γ``.
+    """
+    scales = any(f.kind != "sym" for f in column) or all(f.kind == "sym" for f in full)
+    if column and full and not mask and scales:
+        full = [product([hadamard(full), Form("diag", (hadamard(column),))])]
+        column = []
     inner = full + column + mask
     if not row and not inner:
         return product(scalar)

@@ -14,6 +14,7 @@ _BINDS = {
     "neg": 2,
     "big": 2,
     "had": 3,
+    "kron": 3,
     "frac": 3,
     "inner": 9,
     "dot": 3,
@@ -43,7 +44,6 @@ def display_name(name: str) -> str:
 
 def split_name(name: str) -> tuple[str, str]:
     """Return a name without its last digits, and these."""
-    """Return the letters and the final digits of a name."""
     found = re.fullmatch(r"(.*?)(\d*)", name, re.DOTALL)
     assert found is not None
     return found.group(1), found.group(2)
@@ -66,7 +66,6 @@ class Writer:
 
     def group(self, text: str) -> str:
         """Return the text in parentheses."""
-        """Return a text in parentheses."""
         return f"({text})"
 
     def _sum(self, f: Form) -> str:
@@ -87,7 +86,10 @@ class Writer:
     def _had(self, f: Form) -> str:
         return self.times.join(self.show(a, 4) for a in f.args)
 
-    times = " ⊙ "
+    def _kron(self, f: Form) -> str:
+        return self.outer.join(self.show(a, 4) for a in f.args)
+
+    times, outer = " ⊙ ", " ⊗ "
 
     def _cmp(self, f: Form) -> str:
         """Write ``a < b``, or ``0 ≤ a < b`` where there are two relations."""

@@ -8,6 +8,7 @@ sum      terms                    their signs, ``"+-+"``
 neg      one
 prod     matrices                            (juxtaposed)
 had      factors                             (elementwise, ⊙)
+kron     matrices                            (Kronecker, ⊗)
 frac     numerator, denominator
 T        one                                 (transpose)
 call     arguments                the function

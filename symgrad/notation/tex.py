@@ -40,7 +40,7 @@ class _Latex(Writer):
     """LaTeX mathematics that MathJax and LaTeX take (amsmath)."""
 
     minus = "-"
-    times = r" \odot "
+    times, outer = r" \odot ", r" \otimes "
 
     def group(self, text: str) -> str:
         return rf"\left({text}\right)"

@@ -1,8 +1,8 @@
 """Tensors of three or four axes as Kronecker products of matrices.
 
 A derivative ``∂Y[i, j]/∂X[k, l]`` is a matrix once its rows ``(i, j)`` and its columns
-``(k, l)`` are numbered in row-major order.  ``P[i, k]·Q[j, l]`` is ``P ⊗ Q`` then, and so is
-``P[i, j]·q[k]`` (with ``qᵀ``), of a vector by a matrix.
+``(k, l)`` are numbered in row-major order.  ``P[i, k]·Q[j, l]`` is ``P ⊗ Q`` then, and
+``P[i, j]·q[k]``, the derivative of a vector by a matrix, is ``P ⊗ qᵀ``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def kronecker_form(e: Term, rank: int, names: Mapping[Tensor, str]) -> Form | No
 
 
 def _total(matrices: Matrices, e: Term, pair: tuple) -> Form | None:
-    outside, inner = [], []
+    outside: list[Term] = []
+    inner: list[Term] = []
     for f in factors(e):
         (inner if f.free else outside).append(f)
     if len(inner) == 1 and inner[0].kind == "add" and outside:

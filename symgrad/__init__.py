@@ -39,6 +39,8 @@ _LAZY = {
     "jvp": "symgrad.transforms.public",
     "vjp": "symgrad.transforms.public",
     "hvp": "symgrad.transforms.public",
+    "sparse_jacobian": "symgrad.transforms.public",
+    "sparse_hessian": "symgrad.transforms.public",
     "vmap": "symgrad.transforms.public",
     "jit": "symgrad.transforms.public",
     "register_pytree": "symgrad.transforms.trees",

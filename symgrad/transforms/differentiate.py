@@ -30,6 +30,18 @@ class Traced(NamedTuple):
     aux: list[Tensor]
     aux_form: Tree | None
 
+    def scalar(self, what: str, fun: Callable[..., Any]) -> Tensor:
+        """Return the single scalar that the function returned, or raise an error."""
+        if len(self.outputs) != 1 or self.form.kind is not None:
+            raise ShapeError(
+                f"{what} needs a function that returns a scalar, but "
+                f"{function_name(fun)} returns {show(self.form)}; use has_aux=True for "
+                "further results, or sg.jacobian"
+            )
+        (loss,) = self.outputs
+        scalar_result(what, function_name(fun), loss)
+        return loss
+
 
 def call_at(
     what: str,
@@ -68,27 +80,19 @@ def by_arguments(found: Sequence[Any], point: Point, argnums: Argnums) -> Any:
     return parts[0] if isinstance(argnums, int) else parts
 
 
-def _scalar(what: str, fun: Callable[..., Any], traced: Traced) -> Tensor:
-    """Return the single scalar that a function returned, or raise an error."""
-    if len(traced.outputs) != 1 or traced.form.kind is not None:
-        raise ShapeError(
-            f"{what} needs a function that returns a scalar, but "
-            f"{function_name(fun)} returns {show(traced.form)}; use has_aux=True for "
-            "further results, or sg.jacobian"
-        )
-    (loss,) = traced.outputs
+def scalar_result(what: str, name: str, loss: Tensor) -> None:
+    """Raise an error unless ``loss``, which ``name`` returns, is a float scalar."""
     if loss.shape != ():
         raise ShapeError(
-            f"{what} needs a function that returns a scalar, but {function_name(fun)} "
-            f"returns {tracing.signature(loss.shape, loss.dtype)}; sum it, or use "
-            "sg.jacobian or sg.vjp"
+            f"{what} needs a function that returns a scalar, but {name} returns "
+            f"{tracing.signature(loss.shape, loss.dtype)}; sum it, or use sg.jacobian "
+            "or sg.vjp"
         )
     if not dtypes.is_float(loss.dtype):
         raise DTypeError(
-            f"{what}: {function_name(fun)} returns {loss.dtype}, which has no "
-            "derivative; it has to return a float"
+            f"{what}: {name} returns {loss.dtype}, which has no derivative; it has to "
+            "return a float"
         )
-    return loss
 
 
 def pull(
@@ -110,7 +114,7 @@ def value_and_grad(
     @wraps(fun, updated=())
     def derived(*args: Any, **kwargs: Any) -> Any:
         traced = call_at(what, fun, args, kwargs, argnums, has_aux)
-        loss = _scalar(what, fun, traced)
+        loss = traced.scalar(what, fun)
         point = traced.point
         gradients = pull([loss], point.inputs, [constant(1.0, loss.dtype)])
         value, *rest = point.resolve([loss, *traced.aux, *gradients])
@@ -146,7 +150,7 @@ def jacobian(
     def derived(*args: Any, **kwargs: Any) -> Any:
         traced = call_at(what, fun, args, kwargs, argnums, has_aux)
         point = traced.point
-        _check_outputs(what, fun, traced)
+        check_outputs(what, fun, traced)
         blocks = [d for y in traced.outputs for d in _rows(y, point.inputs)]
         found = point.resolve([*blocks, *traced.aux])
         width = len(point.inputs)
@@ -169,7 +173,8 @@ def _rows(y: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
     return [derivative(y, x) for x in inputs]
 
 
-def _check_outputs(what: str, fun: Callable[..., Any], traced: Traced) -> None:
+def check_outputs(what: str, fun: Callable[..., Any], traced: Traced) -> None:
+    """Raise DTypeError for a result that has no derivative, naming where it is."""
     for t, path in zip(traced.outputs, paths(traced.form, "result"), strict=True):
         if not dtypes.is_float(t.dtype):
             raise DTypeError(
@@ -223,7 +228,7 @@ def hvp(fun: Callable[..., Any]) -> Callable[..., Any]:
     def derived(primals: Any, tangents: Any) -> Any:
         primals, tangents = _pair("sg.hvp", primals, tangents)
         traced = call_at("sg.hvp", fun, primals, {}, _all(primals))
-        loss = _scalar("sg.hvp", fun, traced)
+        loss = traced.scalar("sg.hvp", fun)
         point = traced.point
         seeds = match("sg.hvp", "vector", tangents, point.tree, point.actual)
         gradients = pull([loss], point.inputs, [constant(1.0, loss.dtype)])

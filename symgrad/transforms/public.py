@@ -11,7 +11,7 @@ from typing import Any
 
 from symgrad.derivation import reverse
 from symgrad.errors import GraphError
-from symgrad.transforms import differentiate, vectorize
+from symgrad.transforms import differentiate, sparse, vectorize
 from symgrad.transforms import jacobian as closed_form
 from symgrad.transforms.arguments import as_key
 from symgrad.transforms.programs import Function, check_callable, function_name
@@ -241,6 +241,72 @@ def hvp(fun: Any, primals: Any, tangents: Any) -> Any:
         return closed_form.hvp(fun, primals, tangents)
     inline = differentiate.hvp(fun)
     return Function(inline, fun, ("hvp",), inline)(primals, tangents)
+
+
+def sparse_jacobian(fun: Any, wrt: Any = None, argnums: Argnums = 0) -> Any:
+    """Return the Jacobian as a sparse matrix, of a tensor or of a function.
+
+    The structure is found from the index maps of the graph: elementwise operations
+    give a diagonal, shifted reads bands, gathers with constant indices, joined parts
+    and products with constant matrices that have zeros what they are.  Columns without
+    a common row share one product with a vector; dense rows are taken in reverse.
+
+    Args:
+        fun: a tensor of a float type; or a function that returns a tree of them.
+        wrt: for a tensor: the tensor to differentiate by.
+        argnums: for a function: as for ``sg.grad``.
+
+    Returns:
+        For a tensor: a ``SparseJacobian``; its ``.compile(inputs)`` is a function to
+        SciPy CSR arrays.  For a function: a function that returns SciPy CSR arrays,
+        in the structure of ``sg.jacobian``.  Rows and columns are the elements of
+        result and argument in row-major order.
+
+    Raises:
+        ShapeError: a dimension is not an integer.
+        DTypeError, GraphError: as ``sg.jacobian``.
+        DerivationError: a statement has too many iterations to look through.
+
+    Sources: Curtis, Powell & Reid, "On the Estimation of Sparse Jacobian Matrices"
+    (1974); Coleman & Verma, "The Efficient Computation of Sparse Jacobian Matrices
+    Using Automatic Differentiation" (1998).
+
+    >>> import numpy as np
+    >>> found = sparse_jacobian(lambda x: x[1:] * x[:-1])(np.array([1.0, 2.0, 3.0]))
+    >>> found.toarray(), found.nnz
+    (array([[2., 1., 0.],
+           [0., 3., 2.]]), 4)
+    """
+    if not callable(fun):
+        return sparse.sparse_jacobian(fun, wrt)
+    argnums = _argnums("sg.sparse_jacobian", fun, wrt, argnums)
+    return Function(sparse.jacobian(fun, argnums), fun, ("sparse_jacobian", argnums))
+
+
+def sparse_hessian(fun: Any, wrt: Any = None, argnums: Argnums = 0) -> Any:
+    """Return the Hessian as a sparse matrix, of a scalar tensor or of a function.
+
+    Arguments and results are as for ``sg.sparse_jacobian``.  The structure is that of
+    the gradient's Jacobian, whose symmetry saves products: a dense row comes from its
+    column.
+
+    Raises:
+        ShapeError: the value is not a scalar, or a dimension is not an integer.
+        DTypeError, GraphError, DerivationError: as ``sg.sparse_jacobian``.
+
+    Source: Powell & Toint, "On the Estimation of Sparse Hessian Matrices" (1979).
+
+    >>> import numpy as np
+    >>> found = sparse_hessian(lambda x: np.sum(x[1:] * x[:-1]))(np.ones(3))
+    >>> found.toarray()
+    array([[0., 1., 0.],
+           [1., 0., 1.],
+           [0., 1., 0.]])
+    """
+    if not callable(fun):
+        return sparse.sparse_hessian(fun, wrt)
+    argnums = _argnums("sg.sparse_hessian", fun, wrt, argnums)
+    return Function(sparse.hessian(fun, argnums), fun, ("sparse_hessian", argnums))
 
 
 def vmap(fun: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Function:

@@ -121,6 +121,22 @@ class Program:
             layout.run()
             return layout.results(arrays, outputs)
 
+    def on_exact(self, arrays: tuple) -> Any:
+        """Return the outputs for arrays just like those of the last call, or None.
+
+        It is None, and nothing has run, where an array differs in shape, type or layout
+        from what the kernels take, or parameters are missing.
+        """
+        layout = self._last
+        if layout is None or self._param_names:
+            return None
+        with self._lock:
+            outputs = layout.allocate()
+            if layout.bind((*arrays, *outputs)):
+                return None
+            layout.run()
+            return layout.results(arrays, outputs)
+
     def bind(self, params: Mapping[str, np.ndarray]) -> None:
         """Keep these parameter arrays; updates are written into them, in place.
 

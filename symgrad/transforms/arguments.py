@@ -13,8 +13,8 @@ from symgrad.declare.tensor import Tensor
 from symgrad.errors import DTypeError, GraphError
 from symgrad.transforms.trees import flatten, paths
 
-#: The element type of a Python number where no array says another one.
-_ALONE = {bool: "bool", int: "int64", float: "float64"}
+#: Python's numbers, and the type that each takes where no array says another one.
+NUMBERS = {bool: "bool", int: "int64", float: "float64"}
 Leaf = Tensor | np.ndarray | bool | int | float
 
 
@@ -54,7 +54,7 @@ def as_leaf(value: Any, name: str) -> Leaf:
     """Return a tensor, an array, or a Python number; anything else is an error."""
     if isinstance(value, Tensor | np.ndarray):
         return value
-    if type(value) in _ALONE:
+    if type(value) in NUMBERS:
         return value
     known = isinstance(value, np.generic) or hasattr(value, "__array__")
     if not known and not hasattr(value, "__dlpack__"):
@@ -86,7 +86,7 @@ def element_types(leaves: Sequence[Leaf], names: Sequence[str]) -> list[str]:
     ['float64', 'int64']
     """
     known = [
-        None if type(leaf) in _ALONE else _array_type(leaf, name)
+        None if type(leaf) in NUMBERS else _array_type(leaf, name)
         for leaf, name in zip(leaves, names, strict=True)
     ]
     return [
@@ -108,7 +108,7 @@ def _array_type(leaf: Any, name: str) -> str:
 def _weak(kind: type, arrays: Sequence[str]) -> str:
     family = {float: dtypes.FLOATS, int: dtypes.INTEGERS}.get(kind, ())
     alike = [dtype for dtype in arrays if dtype in family]
-    return dtypes.promote(*alike) if alike else _ALONE[kind]
+    return dtypes.promote(*alike) if alike else NUMBERS[kind]
 
 
 def check_argnums(

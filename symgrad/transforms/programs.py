@@ -16,12 +16,13 @@ from symgrad.declare.tensor import Input, Param, Tensor, input, topological
 from symgrad.errors import GraphError
 from symgrad.transforms import tracing
 from symgrad.transforms.arguments import (
+    NUMBERS,
     as_leaf,
     element_types,
     leaf_names,
     positional_names,
 )
-from symgrad.transforms.trees import LEAF, Tree, flatten, unflatten
+from symgrad.transforms.trees import LEAF, Tree, collect, flatten, unflatten
 
 if TYPE_CHECKING:
     from symgrad.run.program import Program
@@ -34,32 +35,48 @@ class Compiled:
     """The program of a function for one structure, shapes and types of arguments."""
 
     def __init__(
-        self, program: Program, specs: Sequence[tuple], tree: Tree, result: Tree
+        self,
+        program: Program,
+        tree: Tree,
+        leaves: Sequence[Any],
+        kinds: Sequence[str],
+        result: Tree,
     ) -> None:
-        self.program, self.result = program, result
-        self.kinds = [np.dtype(dtype) for _, dtype in specs]
-        flat = tree.children[0]
-        plain = not tree.children[1].children
-        plain = plain and all(child is LEAF for child in flat.children)
-        #: What arrays are taken just as they are, where every argument is an array.
-        self.exact = tuple((s, np.dtype(d)) for s, d in specs) if plain else None
+        self.program, self.tree, self.kinds, self.result = program, tree, kinds, result
+        args, kwargs = tree.children
+        self._numbers = [
+            (n, type(v), kind)
+            for n, (v, kind) in enumerate(zip(leaves, kinds, strict=True))
+            if type(v) in NUMBERS
+        ]
+        # where each argument is one array, and none is given by name
+        plain = not kwargs.children and all(a is LEAF for a in args.children)
+        self._plain = plain and not self._numbers
         self._single = result is LEAF
 
-    def takes(self, args: tuple) -> bool:
-        """Return True if these are arrays that the program runs on as they are."""
-        exact = self.exact
-        if exact is None or len(args) != len(exact):
-            return False
-        for array, (shape, dtype) in zip(args, exact, strict=True):
-            if type(array) is not np.ndarray or array.shape != shape:
-                return False
-            if array.dtype is not dtype:
-                return False
-        return True
+    def attempt(self, args: tuple, kwargs: dict[str, Any]) -> list[np.ndarray] | None:
+        """Return the program's arrays if the arguments are just like before."""
+        if self._plain:
+            return None if kwargs else self.program.on_exact(args)
+        leaves: list[Any] = []
+        if not collect(self.tree, (args, kwargs), leaves):
+            return None
+        for n, number, kind in self._numbers:
+            if type(leaves[n]) is not number:
+                return None
+            leaves[n] = np.array(leaves[n], kind)
+        return self.program.on_exact(tuple(leaves))
 
-    def run(self, arrays: Sequence[np.ndarray]) -> Any:
-        """Return the function's result for arrays of these shapes and types."""
-        found = self.program(*arrays)
+    def run(self, leaves: Sequence[Any]) -> Any:
+        """Return the function's result for leaves of these shapes and types."""
+        arrays = [
+            np.array(v, kind) if type(v) in NUMBERS else v
+            for v, kind in zip(leaves, self.kinds, strict=True)
+        ]
+        return self.rebuilt(self.program(*arrays))
+
+    def rebuilt(self, found: list[np.ndarray]) -> Any:
+        """Return the program's arrays in the structure of the function's result."""
         return found[0] if self._single else unflatten(self.result, found)
 
 
@@ -90,6 +107,22 @@ class Cache:
 
 
 PROGRAMS = Cache(MOST_PROGRAMS)
+
+
+class Key:
+    """What identifies a transform of a function; its hash is computed once."""
+
+    __slots__ = ("_hash", "parts")
+
+    def __init__(self, *parts: Hashable) -> None:
+        self.parts = parts
+        self._hash = hash(parts)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return other is self or (isinstance(other, Key) and other.parts == self.parts)
 
 
 class _ByIdentity:
@@ -160,22 +193,23 @@ class Function:
             self.__wrapped__ = signature_of
         self.inline, self.fun = inline, fun
         self.static, self.static_names = _static(fun, static_argnums, static_argnames)
-        self.key = (*key, function_key(fun), self.static, self.static_names)
+        self.key = Key(*key, function_key(fun), self.static, self.static_names)
         self._last: Compiled | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return the function's result: arrays for arrays, tensors for tensors."""
         last = self._last
-        fits = last is not None and not kwargs and last.takes(args)
-        if fits and not tracing.is_active():
-            return last.run(args)  # type: ignore[union-attr]
+        if last is not None and not tracing.is_active():
+            found = last.attempt(args, kwargs)
+            if found is not None:
+                return last.rebuilt(found)
         return self._call(args, kwargs)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else MethodType(self, instance)
 
     def __repr__(self) -> str:
-        return f"<{self.key[0]} of {function_name(self.fun)}>"
+        return f"<{self.key.parts[0]} of {function_name(self.fun)}>"
 
     def program(self, *args: Any, **kwargs: Any) -> Program:
         """Return the program that would run on these arguments, to be looked at."""
@@ -189,12 +223,11 @@ class Function:
             with tracing.active():
                 return self.inline(*args, **kwargs)
         if self.static or self.static_names:
-            compiled, arrays = self._compiled(*self._split(args, kwargs))
-            return compiled.run(arrays)
-        compiled, arrays = self._compiled(args, kwargs, (), leaves, tree)
-        if compiled.exact is not None:
+            compiled, leaves = self._compiled(*self._split(args, kwargs))
+        else:
+            compiled, leaves = self._compiled(args, kwargs, (), leaves, tree)
             self._last = compiled
-        return compiled.run(arrays)
+        return compiled.run(leaves)
 
     def _split(self, args: tuple, kwargs: dict[str, Any]) -> tuple:
         """Return the arguments, the constants among them, and leaves of the others."""
@@ -220,23 +253,19 @@ class Function:
 
     def _compiled(
         self, args: tuple, kwargs: dict, constants: tuple, leaves: list, tree: Tree
-    ) -> tuple[Compiled, list[np.ndarray]]:
-        plain = [
-            v if type(v) is np.ndarray else as_leaf(v, self._name(args, kwargs, n))
-            for n, v in enumerate(leaves)
-        ]
+    ) -> tuple[Compiled, list[Any]]:
+        plain: list[Any] = leaves
+        if any(type(v) is not np.ndarray and type(v) not in NUMBERS for v in leaves):
+            names = self._names(args, kwargs)
+            plain = [as_leaf(v, n) for v, n in zip(leaves, names, strict=True)]
         kinds = tuple(
-            (v.shape, v.dtype) if isinstance(v, np.ndarray) else type(v) for v in plain
+            [(v.shape, v.dtype) if type(v) not in NUMBERS else type(v) for v in plain]
         )
         compiled = PROGRAMS.get(
             (self.key, constants, tree, kinds),
             lambda: self._trace(args, kwargs, dict(_pairs(constants)), plain, tree),
         )
-        arrays = [
-            v if isinstance(v, np.ndarray) else np.asarray(v, kind)
-            for v, kind in zip(plain, compiled.kinds, strict=True)
-        ]
-        return compiled, arrays
+        return compiled, plain
 
     def _trace(
         self, args: tuple, kwargs: dict, constants: dict, leaves: list, tree: Tree
@@ -259,8 +288,7 @@ class Function:
             result = self.inline(*everything, **named)
         tensors, form = tracing.outputs(result, function_name(self.fun))
         _check_leaves(function_name(self.fun), inputs, tensors)
-        specs = [(t.shape, t.dtype) for t in inputs]
-        return Compiled(compile(inputs, tensors), specs, tree, form)
+        return Compiled(compile(inputs, tensors), tree, leaves, kinds, form)
 
     def _names(self, args: tuple, kwargs: dict) -> list[str]:
         """Return the names of the leaves that are no constants."""
@@ -269,9 +297,6 @@ class Function:
         kept = [n for n in range(len(args)) if n not in place]
         named = {n: v for n, v in kwargs.items() if n not in self.static_names}
         return leaf_names([names[n] for n in kept], [args[n] for n in kept], named)
-
-    def _name(self, args: tuple, kwargs: dict, n: int) -> str:
-        return self._names(args, kwargs)[n]
 
 
 def _pairs(constants: tuple) -> list[tuple[Any, Any]]:

@@ -158,6 +158,38 @@ def _apart(value: Any) -> tuple[type, Hashable, Sequence[Any]] | None:
     return None
 
 
+def collect(tree: Tree, value: Any, leaves: list[Any]) -> bool:
+    """Append the leaves of a value to a list; False if it has another structure.
+
+    It costs less than ``flatten``.  What stands at a leaf's place is not looked at.
+    """
+    kind: Any = tree.kind
+    meta: Any = tree.meta
+    if kind is None:
+        leaves.append(value)
+        return True
+    if type(value) is not kind:
+        return False
+    parts: Any = value
+    if kind is dict:
+        parts = [value[key] for key in meta if key in value]
+        if len(value) != len(meta):
+            return False
+    elif kind is not tuple and kind is not list:
+        found = _apart(value)
+        if found is None or found[1] != meta:
+            return False
+        parts = found[2]
+    if len(parts) != len(tree.children):
+        return False
+    for part, child in zip(parts, tree.children, strict=True):
+        if child is LEAF:
+            leaves.append(part)
+        elif not collect(child, part, leaves):
+            return False
+    return True
+
+
 def _sorted(keys: Iterable[Any]) -> tuple[Any, ...]:
     try:
         return tuple(sorted(keys))

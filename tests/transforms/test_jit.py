@@ -349,3 +349,19 @@ def test_an_error_leaves_nothing_behind():
         with pytest.raises(sg.GraphError, match="truth value"):
             f(X)
     np.testing.assert_allclose(sg.jit(lambda x: x * 2)(X), 2 * X)
+
+
+def test_equal_calls_and_calls_that_differ_a_little():
+    """The short way for calls like the last one takes nothing that is not like it."""
+    f = sg.jit(lambda p, n: p["a"] * n + p["b"][0])
+    expected = X * 2 + Y
+    for _ in range(2):
+        np.testing.assert_allclose(f({"a": X, "b": [Y]}, 2.0), expected)
+        np.testing.assert_allclose(f({"b": [Y], "a": X}, 2.0), expected)
+        np.testing.assert_allclose(f({"a": X, "b": [Y]}, 2), expected)
+        np.testing.assert_allclose(f({"a": X, "b": (Y,)}, 2.0), expected)
+        np.testing.assert_allclose(f({"a": X, "b": [1.0]}, 2.0), X * 2 + 1)
+        np.testing.assert_allclose(f({"a": X, "b": [Y]}, n=2.0), expected)
+        np.testing.assert_allclose(f({"a": X[::-1], "b": [Y]}, 2.0), X[::-1] * 2 + Y)
+        single = f({"a": X.astype(np.float32), "b": [np.float32(1)]}, 2.0)
+        assert single.dtype == np.float32

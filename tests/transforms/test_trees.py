@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import symgrad as sg
-from symgrad.transforms.trees import flatten, paths, show, unflatten
+from symgrad.transforms.trees import collect, flatten, paths, show, unflatten
 from tests.transforms.functions import XP, W, X, Y, assert_same
 
 Pair = namedtuple("Pair", ["left", "right"])
@@ -161,3 +161,24 @@ class memory:  # noqa: N801
 
     def __array__(self, dtype=None, copy=None):
         return self.array
+
+
+@pytest.mark.parametrize(
+    ("value", "other", "alike"),
+    [
+        ((1.0, {"a": 2.0}), (3.0, {"a": 4.0}), True),
+        ((1.0, {"a": 2.0}), (3.0, {"b": 4.0}), False),
+        ({"a": 2.0}, {"a": 4.0, "b": 1.0}, False),
+        (Pair(1.0, None), Pair(2.0, None), True),
+        (Pair(1.0, None), Pair(2.0, 3.0), False),
+        ([1.0], (1.0,), False),
+        ([1.0, 2.0], [1.0], False),
+        (OrderedDict(a=1.0, b=2.0), OrderedDict(b=1.0, a=2.0), False),
+        (None, None, True),
+        ({"a": ((), None)}, {"a": ((), None)}, True),
+    ],
+)
+def test_leaves_of_a_known_structure(value, other, alike):
+    leaves = []
+    assert collect(flatten(value)[1], other, leaves) == alike
+    assert not alike or leaves == flatten(other)[0]

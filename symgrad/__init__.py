@@ -16,6 +16,7 @@ import importlib
 from typing import Any
 
 from symgrad.declare.ops import FUNCTIONS as _FUNCTIONS
+from symgrad.declare.tensor import OPERATORS as _OPERATORS
 from symgrad.declare.tensor import Tensor, constant, input, param, scope
 from symgrad.errors import (
     CompileError,
@@ -59,6 +60,13 @@ _LAZY = {
 _MODULES = ("optim",)
 
 globals().update(_FUNCTIONS)
+
+
+def _formula(t: Tensor) -> str:
+    return __getattr__("formula")(t)
+
+
+_OPERATORS["formula"] = _formula  # what ``str(tensor)`` shows
 
 __all__ = [
     "CompileError",

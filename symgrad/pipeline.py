@@ -6,11 +6,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from symgrad.declare import dtypes
+from symgrad.declare.retype import retyped
 from symgrad.declare.tensor import Input, Param, Tensor, as_tensor, topological
 from symgrad.derivation.reverse import flatten, unflatten
 from symgrad.emit.kernels import emit
-from symgrad.errors import GraphError, ShapeError
-from symgrad.run.program import Parts, Program
+from symgrad.errors import DTypeError, GraphError, ShapeError
+from symgrad.run.layout import Parts
+from symgrad.run.program import Program
 from symgrad.schedule.plan import schedule
 from symgrad.simplification import simplify_outputs
 
@@ -21,6 +24,7 @@ def compile(
     *,
     threads: int | None = None,
     nan_check: bool = False,
+    dtype: str | None = None,
     updates: Mapping[Tensor, Tensor] | None = None,
 ) -> Program:
     """Return the program that computes ``outputs`` from ``inputs``.
@@ -31,16 +35,21 @@ def compile(
         threads: how many threads; by default ``SYMGRAD_NUM_THREADS``, else all
             processors.
         nan_check: look at every value, and raise at the first NaN, naming its node.
+        dtype: float32 or float64: compute all floats, and take them as arguments, in
+            this type, whatever was declared.
         updates: parameter -> its new value, written in place at the end of a call
             (see ``Program.bind``).
 
     Raises:
         GraphError: an input is missing, unknown or given twice.
+        DTypeError: ``dtype`` is not a float type.
     """
     start = time.perf_counter()
     updates = dict(updates or {})
     targets = [as_tensor(t) for t in flatten(outputs)]
     _check_updates(updates)
+    if dtype is not None:
+        inputs, targets, updates = _retyped(inputs, targets, updates, dtype)
     values = list(updates.values())
     seconds: dict[str, float] = {}
     simple = simplify_outputs([*targets, *values])
@@ -71,6 +80,21 @@ def compile(
         seconds,
     )
     return Program(parts)
+
+
+def _retyped(
+    inputs: Sequence[Tensor],
+    targets: Sequence[Tensor],
+    updates: Mapping[Tensor, Tensor],
+    dtype: str,
+) -> tuple[list[Tensor], list[Tensor], dict[Tensor, Tensor]]:
+    kind = dtypes.canonical(dtype)
+    if not dtypes.is_float(kind):
+        raise DTypeError(f"dtype= is float32 or float64, not {kind}")
+    tensors = [t for t in inputs if isinstance(t, Tensor)]
+    found = retyped([*tensors, *targets, *updates, *updates.values()], kind)
+    new = {found[p]: found[value] for p, value in updates.items()}
+    return [found.get(t, t) for t in inputs], [found[t] for t in targets], new
 
 
 def _rebuilder(structure: Any) -> Callable[[list], Any]:

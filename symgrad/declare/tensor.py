@@ -402,15 +402,20 @@ def constant(value: Any, dtype: object = None) -> Tensor:
     """
     if isinstance(value, Tensor):
         return value
-    array = np.asarray(value)
-    if dtype is None and not isinstance(value, np.ndarray | np.generic):
-        dtype = dtypes.weak(array.flat[0].item(), None) if array.size else "float32"
-        if array.dtype.kind == "f":
-            dtype = dtypes.DEFAULT_FLOAT
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ShapeError(
+            "a constant is made of rows of equal lengths; these differ"
+        ) from None
     if array.dtype.kind not in "fiub":
         raise DTypeError(
             f"a constant holds numbers, not {type(value).__name__} of {array.dtype}"
         )
+    if dtype is None and not isinstance(value, np.ndarray | np.generic):
+        dtype = dtypes.weak(array.flat[0].item(), None) if array.size else "float32"
+        if array.dtype.kind == "f":
+            dtype = dtypes.DEFAULT_FLOAT
     kind = dtypes.canonical(array.dtype if dtype is None else dtype)
     array = np.ascontiguousarray(array, kind)
     if array.shape != np.shape(value):  # ascontiguousarray makes 0-d into 1-d

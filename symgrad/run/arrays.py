@@ -216,7 +216,7 @@ def _misfit(
     """Say how a shape differs from the one specified; notes the sizes of names."""
     expected = ", ".join(map(str, spec.shape))
     if len(shape) != len(spec.shape):
-        return f"{spec.name} has {len(shape)} axes {shape}, not ({expected})"
+        return f"{spec.name} has the shape {shape}, but is declared as ({expected})"
     for axis, (size, dimension) in enumerate(zip(shape, spec.shape, strict=True)):
         if dimension == -1:
             continue
@@ -235,7 +235,7 @@ def _misfit(
 
 def _as_array(spec: ArgumentSpec, argument: Any) -> np.ndarray:
     """Return the argument as an aligned, contiguous array of the type specified."""
-    array = np.asarray(argument)
+    array = _plain_array(spec, argument)
     same_type = array.dtype.newbyteorder("=") == spec.dtype
     is_plain = not hasattr(argument, "dtype")  # a number or a list of numbers
     if not same_type and not (is_plain and _holds(spec.dtype, array)):
@@ -254,6 +254,28 @@ def _as_array(spec: ArgumentSpec, argument: Any) -> np.ndarray:
             f"{spec.dtype} in the machine's byte order"
         )
     return array.view(spec.dtype).view(np.ndarray)
+
+
+def _plain_array(spec: ArgumentSpec, argument: Any) -> np.ndarray:
+    """Return any argument as an array of numbers."""
+    if isinstance(argument, np.ma.MaskedArray) and np.ma.is_masked(argument):
+        raise DTypeError(
+            f"{spec.name} is a masked array, and programs know no masks: fill it with "
+            ".filled(value)"
+        )
+    try:
+        array = np.asarray(argument)
+    except ValueError:
+        raise ShapeError(
+            f"{spec.name} is a list of rows of different lengths; give an array of "
+            f"the shape ({', '.join(map(str, spec.shape))})"
+        ) from None
+    if array.dtype.kind not in "biufc":
+        what = type(argument).__name__
+        if isinstance(argument, np.ndarray):
+            what = f"an array of {array.dtype}"
+        raise DTypeError(f"{spec.name} has to be an array of {spec.dtype}, not {what}")
+    return array
 
 
 def _holds(dtype: np.dtype[Any], array: np.ndarray) -> bool:

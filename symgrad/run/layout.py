@@ -1,0 +1,302 @@
+"""Layouts: a program's memory, operands and table of kernels, for given sizes."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from sys import getrefcount
+from typing import Any
+
+import numpy as np
+
+from symgrad.declare.dims import evaluate
+from symgrad.declare.dtypes import is_float
+from symgrad.declare.tensor import Constant, Input, Param, Reshape, Tensor
+from symgrad.emit.writer import KernelText, Slot
+from symgrad.errors import NumericError
+from symgrad.run import blas
+from symgrad.run.arrays import ArgumentBinder, ArgumentSpec
+from symgrad.run.driver import COLUMNS, prepare
+from symgrad.schedule.memory import ALIGNMENT, Life, arena
+from symgrad.schedule.plan import Plan
+
+#: A kernel is split over threads where it costs more than this many additions.
+PARALLEL = 250_000
+_probe = [np.empty(0)]
+#: The reference count, taken in this way, of an array that only a list refers to.
+_ALONE = getrefcount(_probe[0])
+
+
+@dataclass
+class Parts:
+    """What a program is made of; see ``symgrad.pipeline.compile``."""
+
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+    rebuild: Any
+    params: list[Tensor]
+    updates: dict[Tensor, Tensor]
+    plan: Plan
+    kernels: list[tuple[int, KernelText]]
+    threads: int | None
+    nan_check: bool
+    seconds: dict[str, float]
+
+
+def _base(t: Tensor) -> Tensor:
+    while isinstance(t.op, Reshape):
+        t = t.args[0]
+    return t
+
+
+def _is_leaf(t: Tensor) -> bool:
+    return isinstance(t.op, Input | Param | Constant)
+
+
+class Layout:
+    """A program for given sizes: its memory, operands and table of kernels."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        addresses: Sequence[int],
+        threads: int,
+        sizes: Mapping[str, int],
+    ) -> None:
+        self.parts, self.sizes, self.threads = parts, dict(sizes), threads
+        self.plan = parts.plan
+        self._outputs()
+        self._place()
+        self._operands(addresses)
+        specs = [
+            ArgumentSpec(
+                t.name or "",
+                np.dtype(t.dtype),
+                self._shape(t),
+                tuple(self.slots.get(t, ())),
+                t in parts.updates,
+            )
+            for t in (*parts.inputs, *parts.params)
+        ]
+        specs += [
+            ArgumentSpec(
+                "output",
+                np.dtype(t.dtype),
+                self._shape(t),
+                tuple(self.slots.get(t, ())),
+            )
+            for t in self.owned
+        ]
+        self.bind = ArgumentBinder(specs, self.operands).bind
+        ready = prepare(self.table, self.threads)
+        self._execute = self._run_checked if parts.nan_check else ready
+        if not self.plan.copies:
+            self.run = self._execute  # type: ignore[method-assign]
+
+    def _shape(self, t: Tensor) -> tuple[int, ...]:
+        return tuple(evaluate(s, self.sizes) for s in t.shape)
+
+    def _outputs(self) -> None:
+        """Decide which outputs get memory of their own, and which are copied."""
+        self.owned: list[Tensor] = []
+        self.recipe: list[tuple[str, int, tuple[int, ...]]] = []
+        arguments = [*self.parts.inputs, *self.parts.params]
+        for t in self.parts.outputs:
+            b, shape = _base(t), self._shape(t)
+            if isinstance(b.op, Constant):
+                self.recipe.append(("constant", len(self.recipe), shape))
+            elif _is_leaf(b):
+                place = next(n for n, a in enumerate(arguments) if a is b)
+                self.recipe.append(("argument", place, shape))
+            elif any(b is o for o in self.owned):
+                place = next(n for n, o in enumerate(self.owned) if o is b)
+                self.recipe.append(("copy", place, shape))
+            else:
+                self.recipe.append(("own", len(self.owned), shape))
+                self.owned.append(b)
+        self.direct = all(
+            kind == "own" and self._shape(self.owned[place]) == shape
+            for kind, place, shape in self.recipe
+        )
+        self._arrays: list[Any] = [None] * len(self.owned)
+        self._allocate = [(self._shape(t), np.dtype(t.dtype)) for t in self.owned]
+
+    def allocate(self) -> list[np.ndarray]:
+        """Return arrays for the outputs that nobody else refers to.
+
+        An array of an earlier call that its user has dropped (a view of it would refer
+        to it) is used again: fresh memory costs a page fault every 4 KiB.
+        """
+        arrays = self._arrays
+        for n, (shape, dtype) in enumerate(self._allocate):
+            if getrefcount(arrays[n]) > _ALONE:
+                arrays[n] = np.empty(shape, dtype)
+        return arrays.copy()
+
+    def results(self, arrays: Sequence[np.ndarray], outputs: list[np.ndarray]) -> Any:
+        """Return the outputs in the structure that the program was compiled with."""
+        if self.direct:
+            return self.parts.rebuild(outputs)
+        found = []
+        for (kind, place, shape), t in zip(
+            self.recipe, self.parts.outputs, strict=True
+        ):
+            if kind == "own":
+                array = outputs[place]
+                found.append(array if array.shape == shape else array.reshape(shape))
+            elif kind == "copy":
+                found.append(outputs[place].reshape(shape).copy())
+            elif kind == "argument":
+                found.append(np.array(arrays[place]).reshape(shape))
+            else:
+                value: np.ndarray = _base(t).op.value  # type: ignore[union-attr]
+                found.append(np.array(value).reshape(shape))
+        return self.parts.rebuild(found)
+
+    # -- memory ------------------------------------------------------------------------
+
+    def _place(self) -> None:
+        plan = self.plan
+        owned = set(self.owned)
+        first: dict[Tensor, int] = {}
+        last: dict[Tensor, int] = {}
+        for n, (reads, writes) in enumerate(zip(plan.reads, plan.writes, strict=True)):
+            for t in writes:
+                first.setdefault(t, n)
+                last[t] = max(last.get(t, n), n)
+            for t in reads:
+                last[t] = max(last.get(t, n), n)
+        for value, _ in plan.copies:
+            last[_base(value)] = len(plan.groups)
+        mine = [t for t in first if t not in owned and t not in plan.in_place]
+        lives = [Life(self._nbytes(t), first[t], last[t]) for t in mine]
+        if self.parts.nan_check:
+            lives = [Life(x.nbytes, 0, len(plan.groups)) for x in lives]
+        offsets, self.arena_bytes = arena(lives)
+        self.arena = np.empty(self.arena_bytes + ALIGNMENT, np.uint8)
+        start = -(-self.arena.ctypes.data // ALIGNMENT) * ALIGNMENT
+        self.address = {t: start + o for t, o in zip(mine, offsets, strict=True)}
+        self.keep: list[np.ndarray] = []
+
+    def _nbytes(self, t: Tensor) -> int:
+        count = 1
+        for n in self._shape(t):
+            count *= n
+        return count * np.dtype(t.dtype).itemsize
+
+    def _fixed_address(self, t: Tensor) -> int | None:
+        """Return the address of a tensor whose memory is not an argument or output."""
+        if isinstance(t.op, Constant):
+            self.keep.append(t.op.value)
+            return t.op.value.ctypes.data
+        return self.address.get(t)
+
+    # -- table -------------------------------------------------------------------------
+
+    def _operands(self, addresses: Sequence[int]) -> None:
+        """Fill the operands of every kernel and the table that the driver runs."""
+        self.slots: dict[Tensor, list[int]] = {}
+        blocks, total = [], 0
+        rows = []
+        self.flops = self.bytes = 0
+        self.parts_of: dict[Tensor, int] = {}
+        self.sums: dict[Tensor, int] = {}
+        for (_, k), fn in zip(self.parts.kernels, addresses, strict=True):
+            count = evaluate(k.rows, self.sizes)
+            work = count * evaluate(k.cost, self.sizes)
+            self.flops += evaluate(k.flops, self.sizes)
+            private = any(s.kind in ("scratch", "partial") for s in k.slots)
+            split = not k.serial and self.threads > 1 and work > PARALLEL and count > 1
+            copies = self.threads if private and split else 1
+            grain = k.grain if split else 0
+            rows.append(
+                [fn, total, 0, count, grain, len(k.slots) * 8 if copies > 1 else 0]
+            )
+            for part in range(copies):
+                blocks.append((k, total, part))
+                total += len(k.slots)
+            for s in k.slots:
+                if s.kind == "partial":
+                    self.parts_of[s.node] = copies
+                    self.sums[s.node] = self._own(s, copies)
+                elif s.kind in ("read", "write"):
+                    self.bytes += self._nbytes(s.node)
+        self.operands = np.zeros(max(total, 1), np.int64)
+        for k, offset, part in blocks:
+            for n, s in enumerate(k.slots):
+                self._fill(offset + n, s, part)
+        self.table = np.array(rows, np.int64).reshape(-1, len(COLUMNS))
+        self.table[:, 1] = self.table[:, 1] * 8 + self.operands.ctypes.data
+
+    def _own(self, s: Slot, copies: int = 1) -> int:
+        """Return the address of fresh memory for a slot, kept as long as the layout."""
+        nbytes = evaluate(s.size, self.sizes) * np.dtype(s.dtype).itemsize * copies
+        memory = np.zeros(nbytes + ALIGNMENT, np.uint8)
+        self.keep.append(memory)
+        return -(-memory.ctypes.data // ALIGNMENT) * ALIGNMENT
+
+    def _fill(self, place: int, s: Slot, part: int) -> None:
+        if s.kind == "size":
+            self.operands[place] = evaluate(s.size, self.sizes)
+        elif s.kind == "blas":
+            self.operands[place] = blas.address(s.routine, s.dtype)
+        elif s.kind == "scratch":
+            self.operands[place] = self._own(s)
+        elif s.kind == "partial":
+            step = evaluate(s.size, self.sizes) * 8
+            self.operands[place] = self.sums[s.node] + part * step
+        elif s.kind == "partials":
+            self.operands[place] = self.sums[s.node]
+        elif s.kind == "parts":
+            self.operands[place] = self.parts_of[s.node]
+        else:
+            t = self.plan.in_place.get(s.node, s.node)
+            fixed = self._fixed_address(t)
+            if fixed is None:
+                self.slots.setdefault(t, []).append(place)
+            else:
+                self.operands[place] = fixed
+
+    def run(self) -> None:
+        """Run every kernel, then the copies."""
+        self._execute()
+        for value, parameter in self.plan.copies:
+            self._view(parameter)[...] = self._view(value)
+
+    def _view(self, t: Tensor) -> np.ndarray:
+        """Return an array over a tensor's memory."""
+        b = _base(t)
+        fixed = self._fixed_address(b)
+        if fixed is None:
+            places = self.slots[self.plan.in_place.get(b, b)]
+            fixed = int(self.operands[places[0]])
+        buffer = (ctypes.c_char * max(self._nbytes(b), 1)).from_address(fixed)
+        count = self._nbytes(b) // np.dtype(b.dtype).itemsize
+        array = np.frombuffer(buffer, np.dtype(b.dtype), count)  # type: ignore[call-overload]
+        return array.reshape(self._shape(t))
+
+    def _run_checked(self) -> None:
+        """Run kernel by kernel; raise at the first node that makes a NaN."""
+        numbers = [n for n, _ in self.parts.kernels]
+        for n, group in enumerate(self.plan.groups):
+            rows = [row for row, m in enumerate(numbers) if m == n]
+            prepare(self.table[rows].copy(), self.threads)()
+            for t in group.members:
+                looked = t in self.plan.stored and is_float(t.dtype)
+                if looked and np.isnan(self._view(t)).any():
+                    inputs = ", ".join(a.describe() + self._state(a) for a in t.args)
+                    raise NumericError(
+                        f"the first NaN is made by {t.describe()}, computed from "
+                        f"{inputs}"
+                    )
+
+    def _state(self, t: Tensor) -> str:
+        b = _base(t)
+        if b not in self.plan.stored and b not in self.slots:
+            return ""
+        values = self._view(t)
+        if values.dtype.kind != "f":
+            return ""
+        finite = np.isfinite(values)
+        return "" if finite.all() else f" ({(~finite).sum()} values not finite)"

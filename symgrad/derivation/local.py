@@ -257,7 +257,12 @@ class _Virtual:
 
 
 def jvp(node: Tensor, tangents: list[Tensor | None]) -> Tensor | None:
-    """Return the tangent of a node, given those of its operands (None: zero)."""
+    """Return the tangent of a node, given those of its operands (None: zero).
+
+    A result that is no float (an argmax, a comparison) does not change along with them.
+    """
+    if not dtypes.is_float(node.dtype):
+        return None
     if isinstance(node.op, Reshape):
         t = tangents[0]
         return None if t is None else make(node.op, [t], node.shape, t.dtype)

@@ -197,3 +197,19 @@ def test_numpy_functions_build_the_graph():
         return jnp.sum(jnp.tanh(jnp.matmul(A, x)) ** 2) + jnp.max(x)
 
     assert_same(sg.grad(loss)(X), jax.grad(expected)(X))
+
+
+@pytest.mark.parametrize("cut", ["argmax", "astype", "comparison"])
+def test_no_tangent_passes_through_integers(cut):
+    def f(x):
+        whole = {
+            "argmax": lambda: sg.argmax(x),
+            "astype": lambda: sg.astype(x * 3, "int64"),
+            "comparison": lambda: x > 0,
+        }[cut]()
+        return x * sg.astype(whole, "float64") + sg.astype(whole, "float64")
+
+    _, tangent = sg.jvp(f, (X,), (Y,))
+    _, pull = sg.vjp(f, X)
+    for n, g in enumerate(np.eye(len(X))):
+        np.testing.assert_allclose(tangent[n], pull(g)[0] @ Y)

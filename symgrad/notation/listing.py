@@ -35,24 +35,28 @@ def print_graph(outputs: Tensor | Sequence[Tensor]) -> str:
     t1[i, j] = sum[k](x[i, k]*W[k, j])    # float32[n, 3]  matmul
     t2[i, j] = relu(t1[i, j])             # float32[n, 3]  relu
     """
-    if isinstance(outputs, Tensor):
-        outputs = [outputs]
+    lines = statements([outputs] if isinstance(outputs, Tensor) else outputs)
+    width = max((len(s) for s, _ in lines.values() if len(s) <= WIDEST), default=0)
+    return "\n".join(f"{s.ljust(width)}    # {r}" for s, r in lines.values())
+
+
+def statements(outputs: Sequence[Tensor]) -> dict[Tensor, tuple[str, str]]:
+    """Return each node's statement, and the remark on it; numbers have none."""
     order = topological(outputs)
     leaves = [t for t in order if isinstance(t.op, Input | Param) or _is_array(t)]
     names = leaf_names(leaves)
     taken = set(names.values())
-    lines: list[tuple[str, str]] = []
+    lines: dict[Tensor, tuple[str, str]] = {}
     for t in order:
         if t in names:
-            lines.append((f"{names[t]} = {_kind(t)}", _remark(t, "")))
+            lines[t] = (f"{names[t]} = {_kind(t)}", _remark(t, ""))
         elif (known := _atom(t)) is not None:
             names[t] = known  # a number or a size is written where it is used
         else:
             names[t] = unused("t", taken)
             taken.add(names[t])
-            lines.append((_statement(t, names), _remark(t, op_name(t.op))))
-    width = max((len(s) for s, _ in lines if len(s) <= WIDEST), default=0)
-    return "\n".join(f"{s.ljust(width)}    # {remark}" for s, remark in lines)
+            lines[t] = (_statement(t, names), _remark(t, op_name(t.op)))
+    return lines
 
 
 def _is_array(t: Tensor) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from symgrad.declare.tensor import Reshape, Tensor, topological
+from symgrad.declare.tensor import Reshape, Tensor, print_shape, topological
+from symgrad.notation.listing import WIDEST, statements
 from symgrad.schedule.fuse import (
     Group,
     Reading,
@@ -41,12 +42,36 @@ class Plan:
     copies: tuple[tuple[Tensor, Tensor], ...]
 
     def __str__(self) -> str:
+        """List the kernels: their loops, their statements, and what goes to memory.
+
+        A node that is computed wherever it is used is listed at its first use, with a
+        colon.
+        """
+        members = [t for g in self.groups for t in g.members]
+        shown = statements(members)
+        width = min(max((len(s) for s, _ in shown.values()), default=0), WIDEST)
+        listed = set(members)
         lines = []
         for n, g in enumerate(self.groups):
-            names = ", ".join(t.op.name for t in g.members)  # type: ignore[union-attr]
-            memory = ", ".join(t.describe() for t in self.writes[n])
-            lines.append(f"{n:3d} {g.kind:8s} {names}  ->  {memory}")
+            rows = "" if g.split is None else f", {g.split} of them over rows"
+            lines.append(f"kernel {n}: {g.kind}, loops {print_shape(g.domain)}{rows}")
+            for t in topological(g.members):
+                if t in shown and t.args and t not in listed:
+                    listed.add(t)
+                    lines.append(f"  : {shown[t][0].ljust(width)}    # {shown[t][1]}")
+                elif t in set(g.members):
+                    text, remark = shown[t]
+                    place = self._place(t)
+                    lines.append(f"    {text.ljust(width)}    # {remark}{place}")
+        for value, parameter in self.copies:
+            lines.append(f"copy {shown[value][0].split(' = ')[0]} -> {parameter.name}")
         return "\n".join(lines)
+
+    def _place(self, t: Tensor) -> str:
+        """Return where a node is stored, for the listing."""
+        if t in self.in_place:
+            return f" -> {self.in_place[t].name}, in place"
+        return " -> memory" if t in self.stored else ""
 
 
 def schedule(

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.optimize._numdiff import group_columns
 
 
 @dataclass(frozen=True)
@@ -99,6 +98,8 @@ def colour_columns(pattern: sp.csr_array) -> np.ndarray:
     The columns are taken in their own order, which is best for bands, and from the
     densest to the lightest; the better result is returned.
     """
+    from scipy.optimize._numdiff import group_columns
+
     n = pattern.shape[1]
     if not n or not pattern.nnz:
         return np.zeros(n, np.int64)

@@ -157,9 +157,7 @@ def function_name(fun: Callable[..., Any]) -> str:
 def check_callable(what: str, fun: Any) -> None:
     """Raise GraphError unless ``fun`` can be called."""
     if not callable(fun):
-        raise GraphError(
-            f"{what} takes a function or a tensor, not {type(fun).__name__} {fun!r}"
-        )
+        raise GraphError(f"{what} takes a function, not {type(fun).__name__} {fun!r}")
 
 
 class Function:

@@ -11,7 +11,7 @@ from typing import Any
 
 from symgrad.derivation import reverse
 from symgrad.errors import GraphError
-from symgrad.transforms import differentiate, sparse, vectorize
+from symgrad.transforms import differentiate, vectorize
 from symgrad.transforms import jacobian as closed_form
 from symgrad.transforms.arguments import as_key
 from symgrad.transforms.programs import Function, check_callable, function_name
@@ -59,20 +59,21 @@ def grad(fun: Any, wrt: Any = None, argnums: Argnums = 0, has_aux: bool = False)
 
 
 def value_and_grad(
-    fun: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
-) -> Function:
-    """Return the function that gives ``(value, gradient)``, computed together.
+    fun: Any, wrt: Any = None, argnums: Argnums = 0, has_aux: bool = False
+) -> Any:
+    """Return ``(value, gradient)`` of a tensor, or the function that computes both.
 
-    With ``has_aux`` it gives ``((value, aux), gradient)``.  Arguments and errors are
-    those of ``sg.grad``.
+    With ``has_aux`` the function gives ``((value, aux), gradient)``.  Arguments and
+    errors are those of ``sg.grad``.
 
     >>> value, slope = value_and_grad(lambda x: x**3)(2.0)
     >>> float(value), float(slope)
     (8.0, 12.0)
     """
     what = "sg.value_and_grad"
-    check_callable(what, fun)
-    argnums = _argnums(what, fun, None, argnums)
+    if not callable(fun):
+        return fun, reverse.grad(fun, wrt)
+    argnums = _argnums(what, fun, wrt, argnums)
     inline = differentiate.value_and_grad(what, fun, argnums, has_aux)
     return Function(inline, fun, ("value_and_grad", argnums, has_aux))
 
@@ -147,7 +148,14 @@ def hessian(
     return Function(second, fun, ("hessian", argnums, has_aux))
 
 
-def jvp(fun: Any, primals: Any, tangents: Any, has_aux: bool = False) -> Any:
+def jvp(
+    fun: Any,
+    primals: Any = None,
+    tangents: Any = None,
+    has_aux: bool = False,
+    *,
+    wrt: Any = None,
+) -> Any:
     """Push tangents forward through a graph, or through a function.
 
     Args:
@@ -155,6 +163,7 @@ def jvp(fun: Any, primals: Any, tangents: Any, has_aux: bool = False) -> Any:
         primals: the tensors to differentiate by; or the tuple of all arguments.
         tangents: in the structure of ``primals``.
         has_aux: the function returns ``(value, aux)``.
+        wrt: another name of ``primals``, for tensors.
 
     Returns:
         For tensors: their tangents.  For a function: ``(value, tangent)``, or
@@ -169,7 +178,7 @@ def jvp(fun: Any, primals: Any, tangents: Any, has_aux: bool = False) -> Any:
     (8.0, 12.0)
     """
     if not callable(fun):
-        return reverse.jvp(fun, primals, tangents)
+        return reverse.jvp(fun, primals if wrt is None else wrt, tangents)
     inline = differentiate.jvp(fun, has_aux)
     return Function(inline, fun, ("jvp", has_aux), inline)(primals, tangents)
 
@@ -215,13 +224,22 @@ def vjp(fun: Any, *primals: Any, has_aux: bool = False, **named: Any) -> Any:
     return (value[0], pull, value[1]) if has_aux else (value, pull)
 
 
-def hvp(fun: Any, primals: Any, tangents: Any) -> Any:
+def hvp(
+    fun: Any,
+    primals: Any = None,
+    tangents: Any = None,
+    *,
+    wrt: Any = None,
+    v: Any = None,
+) -> Any:
     """Return the product of the Hessian with a vector, without the Hessian.
 
     Args:
         fun: a scalar tensor; or a function that returns a scalar.
         primals: the tensors to differentiate by; or the tuple of all arguments.
         tangents: the vector, in the structure of ``primals``.
+        wrt: another name of ``primals``, for a tensor.
+        v: another name of ``tangents``, for a tensor.
 
     Returns:
         For a tensor: the product, in the structure of ``primals``.  For a function:
@@ -238,7 +256,8 @@ def hvp(fun: Any, primals: Any, tangents: Any) -> Any:
     array([12.,  0.])
     """
     if not callable(fun):
-        return closed_form.hvp(fun, primals, tangents)
+        point, vector = (primals if wrt is None else wrt), tangents if v is None else v
+        return closed_form.hvp(fun, point, vector)
     inline = differentiate.hvp(fun)
     return Function(inline, fun, ("hvp",), inline)(primals, tangents)
 
@@ -277,6 +296,8 @@ def sparse_jacobian(fun: Any, wrt: Any = None, argnums: Argnums = 0) -> Any:
     (array([[2., 1., 0.],
            [0., 3., 2.]]), 4)
     """
+    from symgrad.transforms import sparse
+
     if not callable(fun):
         return sparse.sparse_jacobian(fun, wrt)
     argnums = _argnums("sg.sparse_jacobian", fun, wrt, argnums)
@@ -303,6 +324,8 @@ def sparse_hessian(fun: Any, wrt: Any = None, argnums: Argnums = 0) -> Any:
            [1., 0., 1.],
            [0., 1., 0.]])
     """
+    from symgrad.transforms import sparse
+
     if not callable(fun):
         return sparse.sparse_hessian(fun, wrt)
     argnums = _argnums("sg.sparse_hessian", fun, wrt, argnums)

@@ -164,3 +164,30 @@ def test_transforms_of_tensors_keep_what_they_close_over():
     y = sg.grad(lambda z: sg.sum(w * z * z))(x)
     found = sg.compile([x], y)(X, params={"w": Y})
     np.testing.assert_allclose(found, 2 * X * Y)
+
+
+def test_tensors_by_the_names_of_the_contract():
+    x = sg.input("x", (4,), "float64")
+    loss = sg.sum(x**3)
+    value, gradient = sg.value_and_grad(loss, wrt=x)
+    assert value is loss
+    assert sg.formula(gradient) == sg.formula(sg.grad(loss, wrt=x))
+    products = [
+        sg.jvp(gradient, wrt=x, tangents=Y),
+        sg.vjp(gradient, wrt=x, cotangents=Y),
+        sg.hvp(loss, wrt=x, v=Y),
+        sg.hessian(loss, wrt=x) @ Y,
+        sg.jacobian(gradient, wrt=x) @ Y,
+    ]
+    for found in sg.compile([x], products)(X):
+        np.testing.assert_allclose(found, 6 * X * Y)
+
+
+def test_stopped_gradients():
+    def f(stop, xp):
+        return lambda x: xp.sum(stop(xp.sin(x)) * x)
+
+    ours = sg.grad(f(sg.stop_gradient, sg))
+    theirs = jax.grad(f(jax.lax.stop_gradient, jnp))
+    assert_same(ours(X), theirs(X))
+    assert_same(sg.jacobian(ours)(X), jax.jacrev(theirs)(X))

@@ -15,7 +15,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from symgrad.declare.build import broadcast_to, cast, elementwise, iota
-from symgrad.declare.ops.shape import concat, reshape, take
+from symgrad.declare.ops.indexing import take
+from symgrad.declare.ops.shape import concat, reshape
 from symgrad.declare.tensor import Tensor, constant, input
 from symgrad.derivation.batch import batch
 from symgrad.derivation.reverse import check_wrt, forward

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from symgrad.declare.ops import contract, elementwise, reduce, shape
+from symgrad.declare.ops import (
+    contract,
+    create,
+    elementwise,
+    indexing,
+    reduce,
+    shape,
+)
 from symgrad.declare.tensor import NUMPY_FUNCTIONS, OPERATORS
 
 #: Public name -> function on tensors.
@@ -13,9 +20,11 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     **elementwise.FUNCTIONS,
     **reduce.FUNCTIONS,
     **shape.FUNCTIONS,
+    **indexing.FUNCTIONS,
+    **create.FUNCTIONS,
     **contract.FUNCTIONS,
 }
-OPERATORS |= {**FUNCTIONS, "getitem": shape.getitem}
+OPERATORS |= {**FUNCTIONS, "getitem": indexing.getitem}
 #: NumPy's names where they differ from the array API's.
 NUMPY_FUNCTIONS |= FUNCTIONS
 NUMPY_FUNCTIONS |= {

@@ -10,12 +10,12 @@ import numpy as np
 
 from symgrad.declare import build, dtypes
 from symgrad.declare.build import ZERO, cast, elementwise, movement
-from symgrad.declare.comprehension import Guard, Index, Value, affine, along
+from symgrad.declare.comprehension import Guard, affine, along
 from symgrad.declare.dims import Size, divide, product
 from symgrad.declare.ops.reduce import axes_of, one_axis
 from symgrad.declare.tensor import Reshape, Shape, Tensor, as_shape, as_tensor, make
 from symgrad.declare.tensor import print_shape as show
-from symgrad.errors import DTypeError, GraphError, ShapeError
+from symgrad.errors import ShapeError
 
 
 def reshape(x: Any, *shape: Any) -> Tensor:
@@ -186,6 +186,11 @@ def stack(tensors: Sequence[Any], axis: int = 0) -> Tensor:
     parts = [as_tensor(t) for t in tensors]
     if not parts:
         raise ShapeError("stack needs at least one tensor")
+    other = next((t for t in parts if t.shape != parts[0].shape), None)
+    if other is not None:
+        raise ShapeError(
+            f"stack: {parts[0].describe()} and {other.describe()} must have one shape"
+        )
     return concat([expand_dims(t, axis) for t in parts], axis)
 
 
@@ -204,7 +209,7 @@ def split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     else:
         cuts = [0, *sections, extent]
     key = (slice(None),) * a
-    return [getitem(t, (*key, slice(s, e))) for s, e in itertools.pairwise(cuts)]
+    return [t[(*key, slice(s, e))] for s, e in itertools.pairwise(cuts)]
 
 
 def pad(x: Any, pad_width: Any, constant_values: float = 0) -> Tensor:
@@ -217,7 +222,13 @@ def pad(x: Any, pad_width: Any, constant_values: float = 0) -> Tensor:
         constant_values: the value outside.
     """
     t = as_tensor(x)
-    widths = np.broadcast_to(np.asarray(pad_width, int), (t.ndim, 2)).tolist()
+    try:
+        widths = np.broadcast_to(np.asarray(pad_width, int), (t.ndim, 2)).tolist()
+    except ValueError:
+        raise ShapeError(
+            f"pad: {pad_width!r} is not (before, after) for each dimension of "
+            f"{t.describe()}, nor one pair or number for all"
+        ) from None
     shape = tuple(s + b + a for s, (b, a) in zip(t.shape, widths, strict=True))
     index = [affine([(d, 1)], -b) for d, (b, _) in enumerate(widths)]
     guards = [Guard(i, s) for i, s in zip(index, t.shape, strict=True)]
@@ -242,12 +253,23 @@ def flip(x: Any, axis: int | Sequence[int] | None = None) -> Tensor:
     return movement("flip", t, t.shape, index)
 
 
-def roll(x: Any, shift: int, axis: int | None = None) -> Tensor:
-    """Return ``x`` shifted cyclically."""
+def roll(
+    x: Any, shift: int | Sequence[int], axis: int | Sequence[int] | None = None
+) -> Tensor:
+    """Return ``x`` shifted cyclically, by so many places along each of the axes."""
     t = as_tensor(x)
     if axis is None:
         return reshape(roll(reshape(t, -1), shift, 0), t.shape)
-    a = one_axis("roll", t, axis)
+    axes = [axis] if isinstance(axis, int) else list(axis)
+    shifts = [shift] * len(axes) if isinstance(shift, int) else list(shift)
+    if len(shifts) != len(axes):
+        raise ShapeError(f"roll: {len(shifts)} shifts were given for {len(axes)} axes")
+    for places, a in zip(shifts, axes, strict=True):
+        t = _rolled(t, places, one_axis("roll", t, a))
+    return t
+
+
+def _rolled(t: Tensor, shift: int, a: int) -> Tensor:
     extent = t.shape[a]
     if not isinstance(extent, int):
         raise ShapeError(f"roll: dimension {a} of {t.describe()} must be an integer")
@@ -282,231 +304,6 @@ def repeat(x: Any, repeats: int, axis: int | None = None) -> Tensor:
     return reshape(build.broadcast_to(wide, shape), new)
 
 
-# -- indexing -----------------------------------------------------------------------
-
-
-def getitem(t: Tensor, key: Any) -> Tensor:
-    """Return ``t[key]``: integers, slices, None, ``...``, integer tensors, one mask.
-
-    A bool mask of the same shape keeps the shape: ``t[mask]`` is ``where(mask, t, 0)``.
-
-    Raises:
-        ShapeError: an index is out of range, or there are too many.
-    """
-    if isinstance(key, Tensor | np.ndarray) and as_tensor(key).dtype == "bool":
-        return elementwise("select", key, t, 0)
-    keys = list(key) if isinstance(key, tuple) else [key]
-    consuming = [k for k in keys if k is not None and k is not Ellipsis]
-    if len(consuming) > t.ndim:
-        raise ShapeError(
-            f"{t.describe()} has {t.ndim} dimensions, but {len(consuming)} "
-            "indices were given"
-        )
-    place = next((n for n, k in enumerate(keys) if k is Ellipsis), len(keys))
-    fill = [slice(None)] * (t.ndim - len(consuming))
-    keys = keys[:place] + fill + keys[place + 1 :]
-    return _Indexing(t, keys).tensor()
-
-
-class _Indexing:
-    """The statement of one indexing expression, built key by key."""
-
-    def __init__(self, t: Tensor, keys: Sequence[Any]) -> None:
-        self.t = t
-        self.shape: list[Size] = []
-        self.index: list[Index] = []
-        self.others: list[tuple[Tensor, tuple[Index, ...]]] = []
-        arrays = [
-            as_tensor(k) for k in keys if isinstance(k, Tensor | np.ndarray | list)
-        ]
-        self.common = build.broadcast_shapes("indexing", *arrays) if arrays else ()
-        self.first: int | None = None
-        for k in keys:
-            self._key(k)
-
-    def _key(self, k: Any) -> None:
-        d = len(self.index)
-        if k is None:
-            self.shape.append(1)
-        elif isinstance(k, slice):
-            self._slice(k, self.t.shape[d])
-        elif isinstance(k, int | np.integer) and not isinstance(k, bool):
-            self.index.append(Index((), self._integer(int(k), d)))
-        elif isinstance(k, Tensor | np.ndarray | list):
-            self._array(as_tensor(k), d)
-        else:
-            raise GraphError(
-                f"{self.t.describe()} cannot be indexed with {k!r}; use integers, "
-                "slices, None, ... or integer tensors"
-            )
-
-    def _integer(self, k: int, d: int) -> Size:
-        extent = self.t.shape[d]
-        if isinstance(extent, int) and not -extent <= k < extent:
-            raise ShapeError(
-                f"index {k} is out of range in dimension {d} of {self.t.describe()}"
-            )
-        return k if k >= 0 else extent + k
-
-    def _slice(self, k: slice, extent: Size) -> None:
-        step = 1 if k.step is None else k.step
-        if isinstance(extent, int) and all(
-            s is None or isinstance(s, int) for s in (k.start, k.stop, k.step)
-        ):
-            places = range(*k.indices(extent))
-            start: Size = places.start
-            count: Size = len(places)
-        else:
-            start, count = _symbolic_slice(k, extent, step)
-        self.index.append(affine([(len(self.shape), step)], start))
-        self.shape.append(count)
-
-    def _array(self, ids: Tensor, d: int) -> None:
-        if ids.dtype not in dtypes.INTEGERS:
-            raise DTypeError(
-                f"an index must be an integer tensor, not {ids.describe()}"
-            )
-        if self.first is None:
-            self.first = len(self.shape)
-            self.shape += self.common
-        rank = len(self.common)
-        where = tuple(
-            i if i.axis is None else along(i.axis + self.first)
-            for i in build.broadcast_index(ids.shape, self.common)
-        )
-        del rank
-        self.others.append((ids, where))
-        self.index.append(affine([(Value(len(self.others), self.t.shape[d]), 1)]))
-
-    def tensor(self) -> Tensor:
-        name = "take" if self.others else "slice"
-        return movement(name, self.t, tuple(self.shape), self.index, others=self.others)
-
-
-def _symbolic_slice(k: slice, extent: Size, step: int) -> tuple[Size, Size]:
-    """Return start and count where sizes are named; a bound is taken as in range."""
-
-    def bound(value: Any, default: Size) -> Size:
-        if value is None:
-            return default
-        return extent + value if isinstance(value, int) and value < 0 else value
-
-    if step > 0:
-        start, stop = bound(k.start, 0), bound(k.stop, extent)
-        return start, (stop - start + (step - 1)) // step
-    if k.stop is not None:
-        raise ShapeError("a slice with a negative step over a named size has no stop")
-    start = bound(k.start, extent - 1)
-    return start, (start + (-step)) // -step
-
-
-def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
-    """Return the slices of ``x`` at ``indices`` (any shape) along ``axis``.
-
-    A negative index counts from the end; one out of range is clamped.
-    """
-    t, ids = as_tensor(x), as_tensor(indices)
-    if axis is None:
-        if t.ndim != 1:
-            raise ShapeError(f"take: give axis=, since {t.describe()} is not a vector")
-        axis = 0
-    a = one_axis("take", t, axis)
-    return getitem(t, (*(slice(None),) * a, ids))
-
-
-def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Tensor:
-    """Return ``y[…, i, …] = x[…, indices[…, i, …], …]``."""
-    t, ids = as_tensor(x), as_tensor(indices)
-    a = one_axis("take_along_axis", t, axis)
-    if ids.ndim != t.ndim:
-        raise ShapeError(
-            f"take_along_axis: {ids.describe()} must have as many dimensions as "
-            f"{t.describe()}"
-        )
-    if ids.dtype not in dtypes.INTEGERS:
-        raise DTypeError(f"an index must be an integer tensor, not {ids.describe()}")
-    shape: list[Size] = []
-    for d, (s, r) in enumerate(zip(t.shape, ids.shape, strict=True)):
-        if d != a and s != r and 1 not in (s, r):
-            raise ShapeError(
-                f"take_along_axis: dimension {d} is {s} in {t.describe()} and {r} in "
-                f"{ids.describe()}"
-            )
-        shape.append(r if d == a or s == 1 else s)
-    index = [ZERO if s == 1 else along(d) for d, s in enumerate(t.shape)]
-    index[a] = affine([(Value(1, t.shape[a]), 1)])
-    where = tuple(ZERO if s == 1 else along(d) for d, s in enumerate(ids.shape))
-    return movement("take_along_axis", t, tuple(shape), index, others=[(ids, where)])
-
-
-def one_hot(indices: Any, depth: int, dtype: object = "float32") -> Tensor:
-    """Return 1 where the last, new axis equals the index, else 0."""
-    ids = as_tensor(indices)
-    if ids.dtype not in dtypes.INTEGERS:
-        raise DTypeError(f"one_hot needs an integer tensor, not {ids.describe()}")
-    wide = expand_dims(ids, ids.ndim)
-    here = build.iota(ids.ndim, (*(1,) * ids.ndim, *as_shape(depth)), ids.dtype)
-    return cast(elementwise("eq", wide, here), dtypes.canonical(dtype))
-
-
-def arange(n: int | str | Size, dtype: object = "int64") -> Tensor:
-    """Return 0, 1, …, n - 1."""
-    return build.iota(0, as_shape(n), dtypes.canonical(dtype))
-
-
-def full(shape: Any, value: float, dtype: object = "float32") -> Tensor:
-    """Return a tensor of one repeated value."""
-    scalar = build.constant(np.asarray(value, dtypes.canonical(dtype)))
-    return build.broadcast_to(scalar, as_shape(shape))
-
-
-def zeros(shape: Any, dtype: object = "float32") -> Tensor:
-    """Return zeros."""
-    return full(shape, 0, dtype)
-
-
-def ones(shape: Any, dtype: object = "float32") -> Tensor:
-    """Return ones."""
-    return full(shape, 1, dtype)
-
-
-def zeros_like(x: Any) -> Tensor:
-    """Return zeros of the shape and type of ``x``."""
-    t = as_tensor(x)
-    return full(t.shape, 0, t.dtype)
-
-
-def ones_like(x: Any) -> Tensor:
-    """Return ones of the shape and type of ``x``."""
-    t = as_tensor(x)
-    return full(t.shape, 1, t.dtype)
-
-
-def eye(n: int, dtype: object = "float32") -> Tensor:
-    """Return the identity matrix."""
-    shape = as_shape((n, n))
-    same = elementwise("eq", build.iota(0, shape), build.iota(1, shape))
-    return cast(same, dtypes.canonical(dtype))
-
-
-def _triangle(name: str, fn: str) -> Callable[..., Tensor]:
-    def function(x: Any, k: int = 0) -> Tensor:
-        t = as_tensor(x)
-        if t.ndim < 2:
-            raise ShapeError(f"{name}: {t.describe()} has fewer than 2 dimensions")
-        rows = elementwise("add", build.iota(t.ndim - 2, t.shape), k)
-        keep = elementwise(fn, build.iota(t.ndim - 1, t.shape), rows)
-        return elementwise("select", keep, t, 0)
-
-    function.__name__ = function.__qualname__ = name
-    side = "below" if name == "tril" else "above"
-    function.__doc__ = f"Return ``x`` on and {side} diagonal ``k``, 0 elsewhere."
-    return function
-
-
-tril = _triangle("tril", "le")
-triu = _triangle("triu", "ge")
-
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     f.__name__: f
     for f in (
@@ -526,17 +323,5 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
         roll,
         tile,
         repeat,
-        take,
-        take_along_axis,
-        one_hot,
-        arange,
-        full,
-        zeros,
-        ones,
-        zeros_like,
-        ones_like,
-        eye,
-        tril,
-        triu,
     )
 }

@@ -10,6 +10,7 @@ from symgrad.declare.ops import (
     create,
     elementwise,
     indexing,
+    numpy_names,
     reduce,
     shape,
 )
@@ -48,8 +49,6 @@ NUMPY_FUNCTIONS |= {
         "arctanh": "atanh",
         "amax": "max",
         "amin": "min",
-        "cumsum": "cumulative_sum",
-        "cumprod": "cumulative_prod",
         "concatenate": "concat",
         "transpose": "permute_dims",
         "bitwise_and": "logical_and",
@@ -60,3 +59,4 @@ NUMPY_FUNCTIONS |= {
         "radians": "deg2rad",
     }.items()
 }
+NUMPY_FUNCTIONS |= numpy_names.FUNCTIONS

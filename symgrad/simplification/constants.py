@@ -121,8 +121,10 @@ def fold_sum(t: Tensor, facts: Facts) -> Tensor | None:
     if c.guards or c.body.fn != "read" or c.reduce not in ("sum", "max", "min"):
         return None
     plain = [i.axis for i in c.reads[0].index]
-    if None in plain or len(set(plain)) < len(c.extents) or value.size > LARGEST:
+    if None in plain or value.size > LARGEST:
         return None
+    if len(plain) != len(c.extents) or len(set(plain)) < len(plain):
+        return None  # a diagonal, or a sum over what is repeated
     axes = tuple(d for d, a in enumerate(plain) if a is not None and a >= c.rank)
     kept = [a for a in plain if a is not None and a < c.rank]
     if value.size == 0 or kept != sorted(kept):

@@ -61,7 +61,7 @@ def matmul(a: Any, b: Any) -> Tensor:
         f"y[{out or '()'}] = sum[k](a[{', '.join([*left, *rows, 'k'])}]"
         f"*b[{', '.join([*right, 'k', *columns])}])"
     )
-    return define(text, {"a": a, "b": b}, sizes, "matmul")
+    return cast(define(text, {"a": a, "b": b}, sizes, "matmul"), a.dtype)
 
 
 def _batch(
@@ -168,7 +168,7 @@ def _sum_of_products(
         body = f"sum[{', '.join(summed)}]({body})"
     text = f"y[{', '.join(out) or '()'}] = {body}"
     operands = {f"x{n}": t for n, t in enumerate(tensors)}
-    return define(text, operands, sizes, name)
+    return cast(define(text, operands, sizes, name), tensors[0].dtype)
 
 
 def einsum(subscripts: str, *operands: Any) -> Tensor:
@@ -321,7 +321,7 @@ def _conv(count: int) -> Callable[..., Tensor]:
             f"sum[c, {', '.join(k)}](x[n, c, {where}]*w[o, c, {', '.join(k)}])"
         )
         sizes = dict(zip(t, counts, strict=True))
-        return define(text, {"x": x, "w": w}, sizes, name)
+        return cast(define(text, {"x": x, "w": w}, sizes, name), x.dtype)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (

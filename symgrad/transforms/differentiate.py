@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from symgrad.declare import dtypes
 from symgrad.declare.build import broadcast_to
+from symgrad.declare.ops.shape import permute_dims
 from symgrad.declare.tensor import Tensor, constant, print_shape
 from symgrad.derivation.reverse import forward, reverse
 from symgrad.errors import DTypeError, GraphError, ShapeError
@@ -166,6 +167,51 @@ def jacobian(
     return derived
 
 
+def hessian(
+    fun: Callable[..., Any], argnums: Argnums, has_aux: bool
+) -> Callable[..., Any]:
+    """Return the function that gives second derivatives, by pairs of arguments."""
+    what = "sg.hessian"
+    rows_of = jacobian(what, fun, argnums, has_aux)
+    of_any_shape = jacobian(what, rows_of, argnums, has_aux)
+
+    @wraps(fun, updated=())
+    def derived(*args: Any, **kwargs: Any) -> Any:
+        traced = call_at(what, fun, args, kwargs, argnums, has_aux)
+        check_outputs(what, fun, traced)
+        point = traced.point
+        if traced.form.kind is not None or traced.outputs[0].shape != ():
+            return of_any_shape(*args, **kwargs)
+        blocks = _symmetric_blocks(traced.outputs[0], point.inputs)
+        found = point.resolve([*blocks, *traced.aux])
+        width = len(point.inputs)
+        rows = [
+            by_arguments(found[start : start + width], point, argnums)
+            for start in range(0, len(blocks), width)
+        ]
+        result = by_arguments(rows, point, argnums)
+        if traced.aux_form is None:
+            return result
+        return result, unflatten(traced.aux_form, found[len(blocks) :])
+
+    return derived
+
+
+def _symmetric_blocks(loss: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Return the second derivatives by all pairs; one of each pair is transposed."""
+    found: dict[tuple[int, int], Tensor] = {}
+    gradients = pull([loss], inputs, [constant(1.0, loss.dtype)])
+    for i, g in enumerate(gradients):
+        for j, x in enumerate(inputs):
+            if i <= j:
+                found[i, j] = derivative(g, x)
+                continue
+            other, count = found[j, i], x.ndim
+            order = [*range(count, other.ndim), *range(count)]
+            found[i, j] = permute_dims(other, order)
+    return [found[i, j] for i in range(len(inputs)) for j in range(len(inputs))]
+
+
 def _rows(y: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
     """Return the derivatives of one output by each input."""
     if y.shape == ():  # reverse accumulation finds them all together
@@ -248,8 +294,8 @@ def _pair(what: str, primals: Any, tangents: Any) -> tuple[tuple, tuple]:
     for name, value in (("primals", primals), ("tangents", tangents)):
         if not isinstance(value, tuple | list):
             raise GraphError(
-                f"{what}: {name} is a tuple with one entry for each argument, not "
-                f"{type(value).__name__}; write ({name[:-1]},)"
+                f"{what}: {name} is a tuple with one entry for each argument; for one "
+                f"argument write ({name[:-1]},)"
             )
     if len(primals) != len(tangents):
         raise GraphError(

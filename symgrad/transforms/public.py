@@ -143,9 +143,8 @@ def hessian(
     if not callable(fun):
         return closed_form.hessian(fun, wrt)
     argnums = _argnums("sg.hessian", fun, wrt, argnums)
-    first = differentiate.jacobian("sg.hessian", fun, argnums, has_aux)
-    second = differentiate.jacobian("sg.hessian", first, argnums, has_aux)
-    return Function(second, fun, ("hessian", argnums, has_aux))
+    inline = differentiate.hessian(fun, argnums, has_aux)
+    return Function(inline, fun, ("hessian", argnums, has_aux))
 
 
 def jvp(

@@ -112,6 +112,21 @@ def test_argnums_of_hessian():
     assert_same(ours, jax.hessian(loss(jnp), (0, 1))(X, Y))
 
 
+def test_hessian_of_several_results():
+    def f(xp):
+        return lambda x: {"y": xp.sin(x[:2]) * x[2], "z": xp.sum(x**3)}
+
+    assert_same(sg.hessian(f(XP))(X), jax.hessian(f(jnp))(X))
+
+
+def test_hessian_by_matrices():
+    def loss(xp):
+        return lambda w, x: xp.sum(xp.tanh(w @ x)) + xp.sum(w[0] * x)
+
+    ours = sg.hessian(loss(XP), (0, 1))(W, X)
+    assert_same(ours, jax.hessian(loss(jnp), (0, 1))(W, X))
+
+
 def test_auxiliary_results():
     def loss(xp):
         def fun(x):

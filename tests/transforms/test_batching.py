@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import symgrad as sg
+from symgrad.declare.tensor import make
 from tests.reference import evaluate_graph
 
 N = 3  # the mapped axis
@@ -329,3 +330,14 @@ def test_what_is_not_mapped_stays_as_it_is():
     shared = w @ w
     y = sg.vmap(lambda row: row @ shared)(x)
     assert any(a is shared for a in y.args)
+
+
+def test_an_operation_without_a_rule():
+    class Unknown:
+        name = "unknown"
+
+    x = sg.input("x", (3,))
+    y = make(Unknown(), [x], (3,), "float32")
+    with pytest.raises(sg.DerivationError, match=r"'unknown' has no rule"):
+        sg.vmap(lambda row: make(Unknown(), [row], (), "float32"))(x)
+    assert sg.vmap(lambda row: (row, y), out_axes=(0, None))(x)[1] is y

@@ -13,6 +13,7 @@ from symgrad.derivation.batch import batch
 from symgrad.derivation.jacobian import by_reverse
 from symgrad.transforms.differentiate import pull
 from symgrad.transforms.sparse import sparse_block
+from symgrad.transforms.sparsity import structure
 from tests.programs.operations import SYMGRAD
 from tests.programs.strategy import programs
 from tests.reference import evaluate_graph
@@ -44,8 +45,8 @@ def values(tensors, inputs, arrays):
 
 
 @settings(max_examples=MANY or 60, **COMMON)
-@given(programs(), st.integers(1, 7))
-def test_batched(program, chosen):
+@given(programs(), st.integers(1, 7), st.booleans())
+def test_batched(program, chosen, simplified):
     note(str(program))
     program = dataclasses.replace(program, dtype="float64")
     inputs = program.declare()
@@ -54,6 +55,8 @@ def test_batched(program, chosen):
     floats = [x for x in inputs if x.dtype == "float64"]
     seeds = [sg.cos(t * 0.5) for t in outputs]
     wanted = [*outputs, *pull(outputs, floats, seeds)]
+    if simplified:
+        wanted = sg.simplify(wanted)
     mapped = [bool(chosen >> n & 1) for n in range(len(inputs))]
     mapped[0] |= not any(mapped)
     many = [
@@ -94,6 +97,8 @@ def test_sparse(program):
         reached = {n for n in topological([t]) if n.name and n is not t}
         for x in (x for x in inputs if x in reached and x.dtype == "float64"):
             block, dense = sparse_block(t, x), by_reverse(t, x)
+            again = structure(sg.simplify(t), x)
+            assert (again > block.pattern).nnz == 0  # rules may only lose entries
             if dense.size > 3000:
                 continue
             entries, full = values([block.values, dense], inputs, arrays)

@@ -46,7 +46,6 @@ KEEPERS = {
 LONGEST = 450  # lines
 #: Modules over the limit: they may shrink, not grow.
 LONGER = {
-    "declare/build.py": 560,
     "declare/scalar.py": 510,
     "declare/tensor.py": 520,
     "emit/rows.py": 610,

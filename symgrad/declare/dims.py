@@ -8,6 +8,7 @@ compare equal.  Names stand for non-negative integers, bound when a program is c
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from fractions import Fraction
 from typing import Union
 
 from symgrad.errors import ShapeError
@@ -153,6 +154,63 @@ def divide(size: Size, by: Size) -> Size | None:
             return None
         total[tuple(rest)] = f // factor
     return _canonical(total)
+
+
+def quotient_if_divisible(size: Size, by: Size) -> Size | None:
+    """Return the quotient where names can be such that it is exact, else None.
+
+    >>> n, m = named("n"), named("m")
+    >>> quotient_if_divisible(n * m, 4 * n), quotient_if_divisible(m, n)
+    ((m)//4, None)
+    """
+    exact = divide(size, by)
+    if exact is not None or not isinstance(size, Dim):
+        return exact
+    if isinstance(by, int):
+        return size // by if by else None
+    if len(by.terms) > 1:
+        return None
+    monomial, factor = by.terms[0]
+    rest = divide(size, Dim({monomial: 1}))
+    return rest // factor if isinstance(rest, Dim) else None
+
+
+def equal_without_remainders(left: Size, right: Size) -> bool:
+    """Return True if two sizes are equal wherever each ``//`` in them is exact.
+
+    >>> n = named("n")
+    >>> equal_without_remainders(4 * (n // 4), n), 4 * (n // 4) == n
+    (True, False)
+    """
+    return _rational(left) == _rational(right)
+
+
+def _rational(size: Size) -> dict[Monomial, Fraction]:
+    """Return the polynomial over names alone, with ``n // d`` read as ``n/d``."""
+    total: dict[Monomial, Fraction] = {}
+    for monomial, factor in _terms(size):
+        part: dict[Monomial, Fraction] = {(): Fraction(factor)}
+        for atom in monomial:
+            if isinstance(atom, str):
+                times: dict[Monomial, Fraction] = {(atom,): Fraction(1)}
+            else:
+                inner = _rational(atom[1])
+                times = {m: f / atom[2] for m, f in inner.items()}
+            part = _multiplied(part, times)
+        for m, f in part.items():
+            total[m] = total.get(m, Fraction()) + f
+    return {m: f for m, f in total.items() if f}
+
+
+def _multiplied(
+    left: Mapping[Monomial, Fraction], right: Mapping[Monomial, Fraction]
+) -> dict[Monomial, Fraction]:
+    total: dict[Monomial, Fraction] = {}
+    for a, f in left.items():
+        for b, g in right.items():
+            monomial = tuple(sorted(a + b, key=repr))
+            total[monomial] = total.get(monomial, Fraction()) + f * g
+    return total
 
 
 def _terms(size: Size) -> tuple[tuple[Monomial, int], ...]:

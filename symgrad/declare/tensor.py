@@ -463,7 +463,7 @@ def scalar_value(node: Tensor) -> bool | int | float | None:
 
 def as_shape(shape: Any, what: str = "shape") -> Shape:
     """Return a checked shape; strings become named dimensions."""
-    if isinstance(shape, int | str | np.integer | Dim):
+    if isinstance(shape, str) or not isinstance(shape, Iterable):
         shape = (shape,)
     sizes: list[Size] = []
     for s in shape:

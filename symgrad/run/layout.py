@@ -37,6 +37,7 @@ class Parts:
     rebuild: Any
     params: list[Tensor]
     updates: dict[Tensor, Tensor]
+    divided: list[Tensor]  # reshapes in which a size must divide another
     plan: Plan
     kernels: list[tuple[int, KernelText]]
     threads: int | None

@@ -11,7 +11,13 @@ import numpy as np
 from symgrad.declare import build, dtypes
 from symgrad.declare.build import ZERO, cast, elementwise, movement
 from symgrad.declare.comprehension import Guard, affine, along
-from symgrad.declare.dims import Size, divide, product
+from symgrad.declare.dims import (
+    Size,
+    divide,
+    equal_without_remainders,
+    product,
+    quotient_if_divisible,
+)
 from symgrad.declare.ops.reduce import axes_of, one_axis
 from symgrad.declare.tensor import Reshape, Shape, Tensor, as_shape, as_tensor, make
 from symgrad.declare.tensor import print_shape as show
@@ -19,8 +25,23 @@ from symgrad.errors import ShapeError
 
 
 def reshape(x: Any, *shape: Any) -> Tensor:
-    """Return the elements in row-major order in another shape; one size may be -1."""
-    t = as_tensor(x)
+    """Return the elements in row-major order in another shape; one size may be -1.
+
+    Where a number has to divide the product of named dimensions, whether it does is
+    checked when the program runs.
+
+    Raises:
+        ShapeError: the shape has another number of elements.
+
+    >>> from symgrad.declare.tensor import input
+    >>> reshape(input("x", (6, "n")), (2, -1)).shape
+    (2, 3*n)
+    >>> reshape(input("x", ("n",)), (4, -1)).shape
+    (4, (n)//4)
+    """
+    given = t = as_tensor(x)
+    while isinstance(t.op, Reshape):
+        t = t.args[0]
     wanted = list(shape[0] if len(shape) == 1 and not _is_size(shape[0]) else shape)
     total = product(t.shape)
     if wanted.count(-1) > 1:
@@ -28,21 +49,19 @@ def reshape(x: Any, *shape: Any) -> Tensor:
     if -1 in wanted:
         place = wanted.index(-1)
         rest = product(as_shape([s for s in wanted if not _is_minus_one(s)]))
-        missing = divide(total, rest)
+        missing = quotient_if_divisible(total, rest)
         if missing is None:
             raise ShapeError(
-                f"reshape: {t.describe()} has {total} elements, which {rest} does not "
-                "divide"
+                f"reshape: {given.describe()} has {total} elements, which {rest} does "
+                "not divide"
             )
         wanted[place] = missing
     new = as_shape(wanted, "reshape")
-    if product(new) != total:
+    if not equal_without_remainders(product(new), total):
         raise ShapeError(
-            f"reshape: {t.describe()} has {total} elements, but the shape {show(new)} "
-            f"has {product(new)}"
+            f"reshape: {given.describe()} has {total} elements, but the shape "
+            f"{show(new)} has {product(new)}"
         )
-    while isinstance(t.op, Reshape):
-        t = t.args[0]
     return t if t.shape == new else make(Reshape(new), [t], new, t.dtype)
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from symgrad.declare import dtypes
-from symgrad.declare.dims import product
+from symgrad.declare.conditions import conditional
+from symgrad.declare.dims import names
 from symgrad.declare.retype import retyped
-from symgrad.declare.tensor import Input, Param, Reshape, Tensor, as_tensor, topological
+from symgrad.declare.tensor import Input, Param, Tensor, as_tensor, topological
 from symgrad.derivation.reverse import flatten, unflatten
 from symgrad.emit.kernels import emit
 from symgrad.errors import DTypeError, GraphError, ShapeError
@@ -59,10 +60,10 @@ def compile(
     leaves = topological([*targets, *values])
     inputs = list(inputs)
     _check_inputs(inputs, leaves)
-    reshapes = [t for t in leaves if isinstance(t.op, Reshape)]
     params = [t for t in leaves if isinstance(t.op, Param)]
     params += [t for t in updates if not any(t is p for p in params)]
     _check_names(inputs, params)
+    _check_sizes([*inputs, *params], simple)
     begin = time.perf_counter()
     plan = schedule(simple[: len(targets)], new, store_all=nan_check)
     seconds["schedule"] = _lap(begin)
@@ -75,7 +76,7 @@ def compile(
         _rebuilder(outputs),
         params,
         new,
-        [t for t in reshapes if product(t.shape) != product(t.args[0].shape)],
+        conditional(leaves),
         plan,
         texts,
         threads,
@@ -137,6 +138,19 @@ def _check_inputs(inputs: Sequence[Tensor], leaves: Sequence[Tensor]) -> None:
             raise GraphError(
                 f"the outputs depend on {t.describe()}, which is not among the inputs"
             )
+
+
+def _check_sizes(given: Sequence[Tensor], computed: Sequence[Tensor]) -> None:
+    """Raise ShapeError where a named dimension is that of no input or parameter."""
+    known = {n for t in given for s in t.shape for n in names(s)}
+    for t in topological(computed):
+        for s in t.shape:
+            unknown = sorted(names(s) - known)
+            if unknown:
+                raise ShapeError(
+                    f"the size {unknown[0]!r} of {t.describe()} is that of no input: "
+                    "list an input that has it, even one that is not used"
+                )
 
 
 def _check_names(inputs: Sequence[Tensor], params: Sequence[Tensor]) -> None:

@@ -232,6 +232,8 @@ def call(fn: str, *args: Term) -> Term:
 
 
 def _select(condition: Term, taken: Term, other: Term) -> Term:
+    if condition.kind == "ind":
+        condition = condition.args[0]
     if condition.kind == "call" and condition.value == "isfinite":
         return taken  # the guard of a shift that cancels
     if other is ZERO:
@@ -253,6 +255,8 @@ def negated(condition: Term) -> Term | None:
 
 def indicator(condition: Term) -> Term:
     """Return 1 where the condition holds, else 0."""
+    if condition.kind == "ind":
+        return condition
     if condition.kind == "num":
         return ONE if condition.value else ZERO
     if condition.value == "gt" and condition.args[1] is ZERO:

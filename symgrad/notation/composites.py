@@ -30,7 +30,7 @@ from symgrad.notation.terms import (
 
 def recognise_product(parts: list[Term]) -> list[Term]:
     """Return the factors with ``exp(z)/Σexp(z)``, ``x·[x > 0]``, … recognised."""
-    parts = _sigmoid_slope(_relu(parts))
+    parts = _sigmoid_slope(_sigmoid_exp(_relu(parts)))
     for d in parts:
         base, e = power_parts(d)
         if e < 0 and is_sum_of_exp(base):
@@ -105,6 +105,19 @@ def _relu(parts: list[Term]) -> list[Term]:
                 return [make("call", (x,), "relu"), *rest]
             if bound is ZERO and _is_relu(x) and x in parts:
                 return [q for q in parts if q is not p]
+    return parts
+
+
+def _sigmoid_exp(parts: list[Term]) -> list[Term]:
+    """``σ(x)·exp(-x)`` is ``σ(-x)``."""
+    for p in parts:
+        if p.kind != "call" or p.value != "sigmoid":
+            continue
+        minus = algebra.mul(MINUS, p.args[0])
+        for e in parts:
+            if algebra.is_exp(e) and e.args[0] is minus:
+                rest = [q for q in parts if q is not e and q is not p]
+                return [make("call", (minus,), "sigmoid"), *rest]
     return parts
 
 

@@ -24,6 +24,8 @@ SHORT, WIDE = 3, 40  # sizes of terms: written out always, and at most
 class Definitions:
     """The formulas of some tensors, and of what they share.
 
+    A definition whose term has no more than ``short`` parts is always written out.
+
     Attributes:
         named: the tensors that have a line of their own, operands first.
         terms: the final term of each of them and of each output.
@@ -31,8 +33,12 @@ class Definitions:
     """
 
     def __init__(
-        self, outputs: Sequence[Tensor], forward: Sequence[Tensor] | None = None
+        self,
+        outputs: Sequence[Tensor],
+        forward: Sequence[Tensor] | None = None,
+        short: int = SHORT,
     ) -> None:
+        self.short = short
         lowering = Lowering(outputs)
         self.outputs = lowering.outputs
         self.lowering = lowering
@@ -124,7 +130,7 @@ class Definitions:
             return True
         if uses == 1 and not end:
             return term.size > WIDE
-        return term.size > SHORT
+        return term.size > self.short
 
     def _written_out(self, term: Term) -> Term:
         """Return the term with the definitions that have no name put in."""

@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 from symgrad.declare.tensor import Param, Tensor, topological
 from symgrad.errors import GraphError
-from symgrad.notation.define import Definitions
+from symgrad.notation.define import SHORT, Definitions
 from symgrad.notation.render import unicode_text
 from symgrad.notation.syntax import Form, cost, sym
 from symgrad.notation.tex import latex_text
 from symgrad.simplification import simplify
 
 Text = Callable[[Form], str]
+PRODUCT = 8  # the size of the term of a matrix times a vector
 
 
 def formula(t: Tensor, where: bool = True) -> str:
@@ -108,15 +109,16 @@ def _names_of(params: Sequence[Tensor], found: Definitions) -> Mapping[Tensor, s
 def _equations(t: Tensor) -> list[tuple[Form | None, Form]]:
     if not isinstance(t, Tensor):
         raise GraphError(f"a formula is of a tensor, not of {type(t).__name__} {t!r}")
-    ways = [_equations_of(t)]
-    small = simplify(t)
-    if small is not t:
-        ways.append(_equations_of(small))
+    ways = [
+        _equations_of(way, short)
+        for way in dict.fromkeys((t, simplify(t)))
+        for short in (SHORT, PRODUCT)
+    ]
     return min(ways, key=_length)
 
 
-def _equations_of(t: Tensor) -> list[tuple[Form | None, Form]]:
-    found = Definitions([t])
+def _equations_of(t: Tensor, short: int) -> list[tuple[Form | None, Form]]:
+    found = Definitions([t], short=short)
     if t in found.names and not t.args:
         return [(None, sym(found.names[t]))]
     return [found.equation(t), *found.lines()]

@@ -262,11 +262,13 @@ class Matrices:
         shown = self.part(base, view)
         if shown is None:
             return None
+        if shown.kind == "norm2":
+            norm = Form("norm", shown.args)
+            twice = 2 * exponent
+            return norm if twice == 1 else Form("pow", (norm,), str(twice))
         if exponent == Fraction(1, 2):
             if shown.kind == "call" and shown.text == "var":
                 return call("std", *shown.args)
-            if shown.kind == "norm2":
-                return Form("norm", shown.args)
             return Form("sqrt", (shown,))
         if shown.kind == "call" and shown.text in _SQUARABLE:
             return Form("fpow", shown.args, f"{shown.text} {exponent}")

@@ -37,7 +37,7 @@ class Parts:
     rebuild: Any
     params: list[Tensor]
     updates: dict[Tensor, Tensor]
-    divided: list[Tensor]  # reshapes in which a size must divide another
+    conditional: list[Tensor]  # what does not have a value at all sizes
     plan: Plan
     kernels: list[tuple[int, KernelText]]
     threads: int | None

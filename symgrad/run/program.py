@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from symgrad.declare.dims import Dim, evaluate, names, product
-from symgrad.declare.tensor import Tensor, print_shape
+from symgrad.declare import conditions
+from symgrad.declare.dims import Dim, evaluate
+from symgrad.declare.tensor import Tensor
 from symgrad.errors import GraphError, ShapeError
 from symgrad.run import kernels
 from symgrad.run.arrays import ArgumentBinder, ArgumentSpec
@@ -168,7 +169,7 @@ class Program:
         checker = ArgumentBinder(specs, np.zeros(1, np.int64))
         arrays = checker.convert(arrays)
         sizes = _sizes(tensors, arrays)
-        _check_divided(self._parts.divided, sizes)
+        conditions.check(self._parts.conditional, sizes)
         self._last = self._layout(sizes)
         return self._last, arrays
 
@@ -255,18 +256,3 @@ def _sizes(tensors: Sequence[Tensor], arrays: Sequence[np.ndarray]) -> dict[str,
                     f"{t.describe()}: dimension {d} must be {s} = {expected}, not {n}"
                 )
     return sizes
-
-
-def _check_divided(reshapes: Sequence[Tensor], sizes: Mapping[str, int]) -> None:
-    for t in reshapes:
-        x = t.args[0]
-        have, need = (evaluate(product(s), sizes) for s in (x.shape, t.shape))
-        if have != need:
-            known = ", ".join(
-                f"{n} = {sizes[n]}" for n in sorted(names(product(x.shape)))
-            )
-            raise ShapeError(
-                f"reshape of {x.describe()} to {print_shape(t.shape)}: where {known}, "
-                f"{have} elements do not fill the shape, which holds {need}; "
-                "give sizes that divide"
-            )

@@ -114,11 +114,15 @@ class _Indexing:
 
     def tensor(self) -> Tensor:
         name = "take" if self.others else "slice"
+        _check_not_empty(name, self.t, self.shape)
         return movement(name, self.t, tuple(self.shape), self.index, others=self.others)
 
 
 def _symbolic_slice(k: slice, extent: Size, step: int) -> tuple[Size, Size]:
-    """Return start and count where sizes are named; a bound is taken as in range."""
+    """Return start and count where sizes are named.
+
+    Bounds are taken as in range: whether they are is checked when the program runs.
+    """
 
     def bound(value: Any, default: Size) -> Size:
         if value is None:
@@ -127,11 +131,17 @@ def _symbolic_slice(k: slice, extent: Size, step: int) -> tuple[Size, Size]:
 
     if step > 0:
         start, stop = bound(k.start, 0), bound(k.stop, extent)
-        return start, (stop - start + (step - 1)) // step
+        count = (stop - start + (step - 1)) // step
+        return start, max(count, 0) if isinstance(count, int) else count
     if k.stop is not None:
         raise ShapeError("a slice with a negative step over a named size has no stop")
     start = bound(k.start, extent - 1)
     return start, (start + (-step)) // -step
+
+
+def _check_not_empty(what: str, t: Tensor, shape: Sequence[Size]) -> None:
+    if 0 in t.shape and all(isinstance(s, int) and s > 0 for s in shape):
+        raise ShapeError(f"{what} from {t.describe()}, which has no elements")
 
 
 def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
@@ -170,6 +180,7 @@ def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Tensor:
     index = [ZERO if s == 1 else along(d) for d, s in enumerate(t.shape)]
     index[a] = affine([(Value(1, t.shape[a]), 1)])
     where = tuple(ZERO if s == 1 else along(d) for d, s in enumerate(ids.shape))
+    _check_not_empty("take_along_axis", t, shape)
     return movement("take_along_axis", t, tuple(shape), index, others=[(ids, where)])
 
 

@@ -64,7 +64,7 @@ def _reduce(kind: str) -> Callable[..., Tensor]:
 
 
 REDUCTIONS = {k: _reduce(k) for k in ("sum", "prod", "max", "min", "any", "all")}
-_sum, _max = REDUCTIONS["sum"], REDUCTIONS["max"]
+_sum = REDUCTIONS["sum"]
 
 
 def _arg(kind: str) -> Callable[..., Tensor]:
@@ -136,7 +136,7 @@ def _shift(t: Tensor, axes: Sequence[int]) -> Tensor:
 
     It is a constant to the gradient: the result does not depend on it.
     """
-    top = elementwise("stop_gradient", _max(t, axes, keepdims=True))
+    top = elementwise("stop_gradient", reduction("max", t, axes, keepdims=True))
     return elementwise("select", elementwise("isfinite", top), top, 0.0)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from symgrad.declare import build, dtypes
 from symgrad.declare.build import ZERO, cast, elementwise, movement
-from symgrad.declare.comprehension import Guard, affine, along
+from symgrad.declare.comprehension import Guard, Value, affine, along
 from symgrad.declare.dims import (
     Size,
     divide,
@@ -19,7 +19,15 @@ from symgrad.declare.dims import (
     quotient_if_divisible,
 )
 from symgrad.declare.ops.reduce import axes_of, one_axis
-from symgrad.declare.tensor import Reshape, Shape, Tensor, as_shape, as_tensor, make
+from symgrad.declare.tensor import (
+    Reshape,
+    Shape,
+    Tensor,
+    as_shape,
+    as_tensor,
+    make,
+    size_of,
+)
 from symgrad.declare.tensor import print_shape as show
 from symgrad.errors import ShapeError
 
@@ -291,7 +299,11 @@ def roll(
 def _rolled(t: Tensor, shift: int, a: int) -> Tensor:
     extent = t.shape[a]
     if not isinstance(extent, int):
-        raise ShapeError(f"roll: dimension {a} of {t.describe()} must be an integer")
+        here = elementwise("sub", build.iota(0, (extent,)), shift)
+        ids = elementwise("mod", here, size_of(extent, "int64"))
+        index = [along(d) for d in range(t.ndim)]
+        index[a] = affine([(Value(1, extent), 1)])
+        return movement("roll", t, t.shape, index, others=[(ids, (along(a),))])
     if extent == 0:
         return t
     cut = -shift % extent

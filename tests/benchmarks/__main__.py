@@ -8,7 +8,7 @@ from rich.console import Console
 
 from . import report, runner, startup
 from .machine import Roofline, description
-from .peers import MODULES
+from .peers import DERIVATIVES, MODULES
 from .workloads import WORKLOADS
 
 STARTUP = "startup"
@@ -35,7 +35,7 @@ def parse(arguments=None):
         options.peers.append("torch.compile")
     for kind, given, known in (
         ("workload", options.names, NAMES),
-        ("peer", options.peers, list(MODULES)),
+        ("peer", options.peers, list(MODULES | DERIVATIVES)),
     ):
         if unknown := [name for name in given if name not in known]:
             parser.error(

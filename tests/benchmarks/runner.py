@@ -5,7 +5,7 @@ from statistics import median
 
 import numpy as np
 
-from .peers import numpy_peer
+from .peers import DERIVATIVES, MODULES, numpy_derivatives, numpy_peer
 from .worker import PeerError, Worker
 
 TOLERANCE = 2e-5
@@ -53,6 +53,8 @@ class Row:
 def measure(workload, peers, effort):
     """Build and check every peer, then let them work in turns."""
     row = Row(workload.name, workload.title)
+    known = DERIVATIVES if workload.is_derivative else MODULES
+    peers = [peer for peer in peers if peer in known]
     expected = reference(workload)
     workers = {}
     try:
@@ -98,7 +100,8 @@ def reference(workload):
         name: array.astype(np.float64) if array.dtype == np.float32 else array
         for name, array in workload.arrays().items()
     }
-    task = getattr(numpy_peer, workload.task)(arrays)
+    module = numpy_derivatives if workload.is_derivative else numpy_peer
+    task = getattr(module, workload.task)(arrays)
     task.run()
     return task.read(task.run())
 

@@ -14,7 +14,7 @@ import signal
 import time
 from pathlib import Path
 
-from .peers import MODULES
+from .peers import DERIVATIVES, MODULES
 from .workloads import WORKLOADS
 
 PATIENCE = 600
@@ -76,8 +76,9 @@ def serve(pipe, peer, workload):
 
 
 def _build(session, peer, workload):
-    module = importlib.import_module(f".peers.{MODULES[peer]}", __package__)
     workload = WORKLOADS[workload]
+    name = (DERIVATIVES if workload.is_derivative else MODULES)[peer]
+    module = importlib.import_module(f".peers.{name}", __package__)
     arrays = workload.arrays()
     session["before"] = _peak_memory()
     session["task"] = task = getattr(module, workload.task)(arrays)

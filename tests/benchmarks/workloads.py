@@ -6,6 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from . import derivatives
+
 LEARNING_RATE = 0.1
 
 
@@ -24,6 +26,7 @@ class Workload:
     arrays: Callable[[], dict[str, np.ndarray]]
     bytes: int
     flops: int
+    is_derivative: bool = False  # in float64, and of the peers for derivatives
 
 
 def _normal(rng, *shape):
@@ -79,6 +82,11 @@ def mlp(*widths, batch):
     )
 
 
+def derivative(name, title, task, arrays, elements, flops=0):
+    """A derivative: so many numbers read and written, and this arithmetic."""
+    return Workload(name, title, task, arrays, 8 * elements, flops, is_derivative=True)
+
+
 ROWS = 4 * 4096 * 1024
 
 WORKLOADS = {
@@ -126,6 +134,53 @@ WORKLOADS = {
             call_arrays,
             bytes=0,
             flops=0,
+        ),
+        derivative(
+            "hessian-quadratic",
+            "Hessian of xᵀAx, n = 2048",
+            "quadratic_hessian",
+            derivatives.quadratic_arrays,
+            2 * 2048**2,
+        ),
+        derivative(
+            "hessian-logistic",
+            "Hessian of logistic regression, 1000×200",
+            "logistic_hessian",
+            derivatives.regression_arrays,
+            240_000,
+            1000 * 200 * 200,
+        ),
+        derivative(
+            "least-squares",
+            "gradient and Hessian of least squares, 1000×200",
+            "least_squares",
+            derivatives.regression_arrays,
+            240_000,
+            1000 * 200 * 200,
+        ),
+        derivative(
+            "hvp-factorisation",
+            "Hessian times vector of ‖Y−UVᵀ‖², 500×500, rank 20",
+            "factorisation_hvp",
+            derivatives.factorisation_arrays,
+            310_000,
+            7 * 2 * 500 * 500 * 20,
+        ),
+        derivative(
+            "rosenbrock",
+            "gradient of Rosenbrock's function of 1000 variables",
+            "rosenbrock_gradient",
+            derivatives.rosenbrock_arrays,
+            2000,
+            10_000,
+        ),
+        derivative(
+            "arm",
+            "Jacobian of a six-joint arm",
+            "arm_jacobian",
+            derivatives.arm_arrays,
+            24,
+            200,
         ),
     )
 }

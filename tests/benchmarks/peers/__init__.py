@@ -16,6 +16,11 @@ MODULES = {
     "torch.compile": "torch_compile_peer",
     "numpy": "numpy_peer",
 }
+#: The same for derivatives, which have peers of their own.
+DERIVATIVES = {
+    name: f"{name}_derivatives"
+    for name in ("symgrad", "jax", "torch", "casadi", "sympy", "numpy")
+}
 
 
 @dataclass(frozen=True)

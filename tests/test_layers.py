@@ -25,6 +25,7 @@ STAGES = (
     ("run",),
     ("pipeline",),
     ("transforms",),
+    ("closedform",),
     ("train",),
     ("drawing", "diagnosis"),
     ("cli", "commands"),
@@ -33,7 +34,7 @@ RANK = {name: rank for rank, names in enumerate(STAGES) for name in names}
 
 #: Package -> the modules that may import it, and whether only inside functions.
 KEEPERS = {
-    "sympy": (("derivation/symbolic.py",), True),
+    "sympy": (("derivation/symbolic.py", "closedform/"), True),
     "numba": (("emit/", "run/compiler.py", "run/frontend.py"), False),
     "llvmlite": (("emit/", "run/"), False),
     "graphviz": (("drawing/",), False),

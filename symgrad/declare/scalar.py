@@ -340,7 +340,7 @@ _COMPARE = {
     ast.Eq: "eq",
     ast.NotEq: "ne",
 }
-_ALIASES = {
+ALIASES = {
     "where": "select",
     "arcsin": "asin",
     "arccos": "acos",
@@ -356,7 +356,7 @@ _ALIASES = {
     "fabs": "abs",
     "loggamma": "lgamma",
 }
-_CONSTANTS = {"pi": math.pi, "e": math.e, "inf": math.inf, "nan": math.nan}
+CONSTANTS = {"pi": math.pi, "e": math.e, "inf": math.inf, "nan": math.nan}
 
 
 def from_ast(
@@ -381,8 +381,8 @@ def from_ast(
         match node:
             case ast.Constant(value=bool() | int() | float()):
                 return number(node.value)  # type: ignore[arg-type]
-            case ast.Name(id=name) if name in _CONSTANTS:
-                return number(_CONSTANTS[name])
+            case ast.Name(id=name) if name in CONSTANTS:
+                return number(CONSTANTS[name])
             case ast.BinOp() if type(node.op) in _BINARY:
                 left, right = walk(node.left), walk(node.right)
                 return call(_BINARY[type(node.op)], left, right)
@@ -414,7 +414,7 @@ def from_ast(
                     "select", walk(node.test), walk(node.body), walk(node.orelse)
                 )
             case ast.Call(func=ast.Name(id=name)) if not node.keywords:
-                fn = _ALIASES.get(name, name)
+                fn = ALIASES.get(name, name)
                 if fn not in FUNCTIONS:
                     raise fail(node, f"there is no function {name!r}")
                 if len(node.args) != FUNCTIONS[fn].arity:
@@ -456,7 +456,7 @@ def parse(text: str) -> Expr:
     """
 
     def special(node: ast.expr) -> Expr | None:
-        if isinstance(node, ast.Name) and node.id not in _CONSTANTS:
+        if isinstance(node, ast.Name) and node.id not in CONSTANTS:
             return var(node.id)
         return None
 

@@ -16,7 +16,7 @@ from symgrad.errors import DerivationError
 
 VARIABLES = ("x", "y", "z")
 #: Changed whenever ``to_sympy`` or ``from_sympy`` gives other results.
-_RULES = 1
+_RULES = 3
 
 
 @functools.cache
@@ -194,7 +194,7 @@ def from_sympy(e: Any) -> Expr:
     """
     import sympy as sp
 
-    if e in (True, False, sp.true, sp.false):
+    if isinstance(e, bool | sp.logic.boolalg.BooleanAtom):
         return scalar.number(bool(e))
     if e.is_Symbol:
         return scalar.var(e.name)
@@ -264,7 +264,7 @@ def _quotient(e: Any) -> Expr:
     sign = 1
     for factor in e.as_ordered_factors():
         if factor.is_Rational:
-            sign = -1 if factor < 0 else 1
+            sign = -sign if factor < 0 else sign
             above += [scalar.number(abs(int(factor.p)))] if abs(factor.p) != 1 else []
             below += [scalar.number(int(factor.q))] if factor.q != 1 else []
         elif factor.is_Pow and factor.exp.could_extract_minus_sign():

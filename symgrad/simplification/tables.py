@@ -40,6 +40,7 @@ STABLE = rules("""
     one_minus_cos:      1 - cos(x)               -> 2*square(sin(0.5*x))
     cos_minus_one:      cos(x) - 1               -> -2*square(sin(0.5*x))
     sqrt_product:       sqrt(x*x)                -> abs(x)
+    sqrt_fourth:        sqrt(x**4)               -> x*x
     one_minus_erf:      1 - erf(x)               -> erfc(x)
     one_minus_erfc:     1 - erfc(x)              -> erf(x)
     difference_squares: x*x - y*y                -> (x - y)*(x + y)

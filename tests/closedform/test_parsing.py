@@ -52,7 +52,7 @@ REFUSED = [
     ("x; y", 2, ""),
     ("x if y", 1, ""),
     ("[x]", 1, "not part of the notation"),
-    ("1j*x", 1, "not part of the notation"),
+    ("1j*x", 2, "write 1*j"),
 ]
 
 

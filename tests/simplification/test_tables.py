@@ -71,6 +71,7 @@ EXACT = {
     "mul": lambda x, y: x * y,
     "div": lambda x, y: x / y,
     "neg": lambda x: -x,
+    "pow": mp.power,
     "exp": mp.exp,
     "expm1": lambda x: mp.exp(x) - 1,
     "log": mp.log,

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from symgrad.cli import main
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -30,3 +32,31 @@ def test_the_perceptron(capsys):
     history = example["main"](epochs=8)
     assert history["validation_accuracy"][-1] > 0.96
     assert capsys.readouterr().out.startswith("test accuracy 9")
+
+
+def test_the_readmes_closed_forms(capsys):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[1]
+    exec(compile(code, "README.md", "exec"), {})
+    shown = re.findall(r"^# (.*)$", code, re.MULTILINE)
+    assert capsys.readouterr().out.splitlines() == shown
+
+
+def test_the_readmes_command(capsys):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.search(r"\$ symgrad derive \S*.*? x\n(.*?)\n\n\$", text, re.DOTALL)[1]
+    assert main(["derive", "(2*x + 1)**2", "x"]) == 0
+    assert capsys.readouterr().out.strip() == shown
+
+
+def test_the_closed_forms(capsys):
+    example = runpy.run_path(str(ROOT / "examples" / "closed_forms.py"))
+    assert max(example["main"]().values()) < 1e-8
+    out = capsys.readouterr().out
+    assert "= 2 Xᵀ (X w − y)" in out
+    assert out.rstrip().endswith("[0.   0.25 0.  ]")
+
+
+@pytest.mark.parametrize("name", ["transforms_newton", "transforms_sparse"])
+def test_the_transforms(name):
+    runpy.run_path(str(ROOT / "examples" / f"{name}.py"), run_name="__main__")

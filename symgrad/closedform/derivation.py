@@ -40,6 +40,7 @@ class Derivation:
     order: int
     _definitions: list[tuple[int, str, Any]] = field(repr=False)
     _graph: Callable[[], tuple[list[Tensor], Any, Any]] = field(repr=False)
+    _lower: list[tuple[str, Any]] = field(default_factory=list, repr=False)
 
     # -- as text and mathematics -------------------------------------------------------
 
@@ -59,6 +60,9 @@ class Derivation:
             for s in self.steps
             if s.order == order
         ]
+        if order <= len(self._lower):
+            title, value = self._lower[order - 1]
+            lines.append((title, _text(value)))
         return list(dict.fromkeys(lines))
 
     def _ends(self) -> list[tuple[str, str]]:

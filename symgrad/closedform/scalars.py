@@ -31,9 +31,12 @@ def derive_scalar(e: Expr, of: Any, wrt: Any, order: int) -> Derivation:
         return _by_several(e, of, names, order)
     found: list[Worked] = []
     result: Any = None
+    lower: list[tuple[str, Any]] = []
     for k in range(1, order + 1):
         found.append(work(e if k == 1 else from_sympy(result), names[0], k))
         result = readable(found[-1].result)
+        if k < order:
+            lower.append((_title(found[0].symbol, names[0], k), result))
     return Derivation(
         [s for w in found for s in w.steps],
         result,
@@ -44,6 +47,7 @@ def derive_scalar(e: Expr, of: Any, wrt: Any, order: int) -> Derivation:
         order,
         _definitions(found),
         lambda: _graph(e, names, order, several=False),
+        lower,
     )
 
 

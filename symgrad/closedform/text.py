@@ -26,7 +26,9 @@ def line(e: Any) -> str:
 
 def factor(e: Any) -> str:
     """Return an expression as it stands in a product."""
-    return f"({line(e)})" if e.is_Add or e.is_Piecewise else line(e)
+    text = line(e)
+    apart = e.is_Add or e.is_Piecewise or text.startswith("−")
+    return f"({text})" if apart else text
 
 
 @cache

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import html
 import itertools
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from symgrad.closedform.numeric import Function, Report, compare
 from symgrad.closedform.steps import Step
-from symgrad.closedform.text import line
+from symgrad.closedform.text import line, mathematics
 from symgrad.declare.tensor import Tensor
 from symgrad.notation import formula, latex
 
@@ -95,8 +94,6 @@ class Derivation:
 
     def mathml(self) -> str:
         """Return the result as presentation MathML."""
-        from sympy.printing.mathml import mathml
-
         if isinstance(self.result, Tensor):
             text = html.escape(_text(self.result))
             inner = f"<mtext>{text}</mtext>"
@@ -106,11 +103,7 @@ class Derivation:
             shown = self.result
             if isinstance(shown, list):
                 shown = sp.Matrix(shown)
-            inner = re.sub(
-                r"&(?!lt;|gt;|amp;)\w+;",
-                lambda entity: html.unescape(entity[0]),
-                mathml(shown, printer="presentation"),
-            )
+            inner = mathematics(shown)
         namespace = "http://www.w3.org/1998/Math/MathML"
         return f'<math xmlns="{namespace}">{inner}</math>'
 

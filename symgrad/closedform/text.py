@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from functools import cache
 from typing import Any
@@ -29,6 +30,53 @@ def factor(e: Any) -> str:
     text = line(e)
     apart = e.is_Add or e.is_Piecewise or text.startswith("−")
     return f"({text})" if apart else text
+
+
+def mathematics(e: Any) -> str:
+    """Return an expression as the inside of a presentation MathML element.
+
+    >>> import sympy
+    >>> mathematics(sympy.Symbol("x") + 1)
+    '<mrow><mi>x</mi><mo>+</mo><mn>1</mn></mrow>'
+    """
+    text = _mathml_printer()().doprint(e)
+    # XML alone does not know the names of HTML's characters
+    return re.sub(r"&(?!lt;|gt;|amp;)\w+;", lambda name: html.unescape(name[0]), text)
+
+
+@cache
+def _mathml_printer() -> Any:
+    import sympy as sp
+    from sympy.printing.mathml import MathMLPresentationPrinter
+
+    class Mathematics(MathMLPresentationPrinter):
+        """SymPy's printer, with cases behind a brace."""
+
+        def _print_Piecewise(self, e: Any) -> Any:
+            make = self.dom.createElement
+            brace, table, row = make("mo"), make("mtable"), make("mrow")
+            brace.appendChild(self.dom.createTextNode("{"))
+            for value, condition in e.args:
+                line, left, right = make("mtr"), make("mtd"), make("mtd")
+                left.appendChild(self._print(value))
+                word = make("mtext")
+                last = condition == sp.true
+                text = "otherwise" if last else "if\u00a0"
+                word.appendChild(self.dom.createTextNode(text))
+                right.appendChild(word)
+                if not last:
+                    right.appendChild(self._print(condition))
+                line.appendChild(left)
+                line.appendChild(right)
+                table.appendChild(line)
+            row.appendChild(brace)
+            row.appendChild(table)
+            return row
+
+        def _print_sigmoid(self, e: Any) -> Any:
+            return self._print(sp.Function("σ")(*e.args))
+
+    return Mathematics
 
 
 @cache

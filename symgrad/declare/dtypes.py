@@ -71,6 +71,21 @@ def weak(value: bool | int | float, beside: str | None) -> str:
     return beside if beside in FLOATS else DEFAULT_FLOAT
 
 
+def number(value: bool | int | float, dtype: str) -> np.ndarray:
+    """Return a Python number as a 0-d array.
+
+    Raises:
+        DTypeError: an integer that is out of the type's range.
+    """
+    try:
+        return np.asarray(value, dtype)
+    except OverflowError:
+        raise DTypeError(
+            f"the number {value} is out of the range of {dtype}; convert what it meets "
+            "with .astype, or write it as a float"
+        ) from None
+
+
 def as_float(dtype: str) -> str:
     """Return the type in which a function with real values computes."""
     return dtype if dtype in FLOATS else DEFAULT_FLOAT

@@ -434,7 +434,7 @@ def as_tensor(value: Any, beside: str | None = None) -> Tensor:
     if isinstance(value, Dim):
         return size_of(value, beside)
     if isinstance(value, bool | int | float):
-        return constant(np.asarray(value, dtypes.weak(value, beside)))
+        return constant(dtypes.number(value, dtypes.weak(value, beside)))
     if isinstance(value, np.ndarray | np.generic | list | tuple):
         return constant(value)
     raise DTypeError(

@@ -21,7 +21,7 @@ def arange(n: int | str | Size, dtype: object = "int64") -> Tensor:
 
 def full(shape: Any, value: float, dtype: object = "float32") -> Tensor:
     """Return a tensor of one repeated value."""
-    scalar = build.constant(np.asarray(value, dtypes.canonical(dtype)))
+    scalar = build.constant(dtypes.number(value, dtypes.canonical(dtype)))
     return build.broadcast_to(scalar, as_shape(shape))
 
 

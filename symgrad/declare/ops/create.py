@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from symgrad.declare import build, dtypes
 from symgrad.declare.build import cast, elementwise
 from symgrad.declare.dims import Size

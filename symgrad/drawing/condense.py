@@ -66,7 +66,7 @@ class _Graph:
         """Note what depends on no leaf, and what is a leaf but for its place."""
         if isinstance(t.op, Input | Param):
             return
-        if all(a in self.fixed for a in t.args) and (t.args or not t.ndim):
+        if not _is_leaf(t) and all(a in self.fixed for a in t.args):
             self.fixed.add(t)
             self.clear.add(t)
         elif _moves(t) and all(_is_leaf(a) or a in self.clear for a in t.args):
@@ -235,6 +235,9 @@ def _is_loss(term: object, t: Tensor) -> bool:
 
 
 def _is_leaf(t: Tensor) -> bool:
+    """Return True for what has a box of its own: not numbers, nor indices."""
+    if isinstance(t.op, Comprehension):
+        return False
     return not t.args and (t.ndim > 0 or isinstance(t.op, Input | Param))
 
 

@@ -75,7 +75,7 @@ class Figure:
             return
         scope = next((n.scope for n in self.nodes if n.key == edge.head), "")
         way = f"way{len(self.nodes)}"
-        across = f"{(edge.width + 0.9) / 72:.4f}"
+        across = f"{(edge.width + 0.3) / 72:.4f}"
         self.nodes.append(Node(way, "way", across, edge.colour, scope))
         first = replace(edge, head=way, weight=400, clip="head")
         last = replace(edge, tail=way, label="", weight=400, clip="tail")

@@ -73,7 +73,7 @@ def _start(peer, workload, cache):
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, library, MODULES[peer], workload],
         cwd=Path(__file__).parents[2],
-        env={**os.environ, **_cached_in(cache)},
+        env={**_environment(), **_cached_in(cache)},
         capture_output=True,
         text=True,
         check=False,
@@ -83,6 +83,11 @@ def _start(peer, workload, cache):
         seconds |= json.loads(line)
     said = done.stderr.strip() or f"stopped with status {done.returncode}"
     return seconds, said.splitlines()[-1]
+
+
+def _environment():
+    """Ours, where bytecode is kept: an installed package has it."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _cached_in(directory):

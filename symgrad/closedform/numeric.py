@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from symgrad.closedform.convert import graph_of, scalar_expression
+from symgrad.closedform.python import function, source
+from symgrad.declare.build import broadcast_to
 from symgrad.declare.dims import names as size_names
 from symgrad.declare.tensor import Tensor, input
-from symgrad.derivation.reverse import flatten
-from symgrad.errors import GraphError
+from symgrad.derivation.reverse import flatten, unflatten
+from symgrad.errors import DerivationError, GraphError
 from symgrad.pipeline import compile
 
 STEP = 1e-4  # of the differences, for inputs of the size of 1
@@ -29,15 +33,28 @@ class Function:
     def __init__(self, inputs: Sequence[Tensor], result: Any) -> None:
         self.inputs, self.result = list(inputs), result
         self.names = [t.name or "" for t in inputs]
+        self._single = isinstance(result, Tensor) and not result.shape
         self._scalars = all(not t.shape for t in inputs)
-        self._program = compile(self.inputs, result)
-        self._points = [np.zeros((), np.float64) for _ in inputs]
         self._wide: dict[str, Any] = {}
+        self._text = self._python() if self._scalars else None
+        self._plain = function(self._text) if self._text else None
+
+    @cached_property
+    def _program(self) -> Any:
+        return compile(self.inputs, self.result)
+
+    def _python(self) -> str | None:
+        """Return the derivative as a Python function of floats, if it is one."""
+        try:
+            outputs = [scalar_expression(t) for t in flatten(self.result)]
+        except DerivationError:
+            return None
+        return source(self.names, outputs)
 
     @property
     def source(self) -> str:
-        """The source of the kernels."""
-        return self._program.source
+        """The source of what is called: a Python function of floats, or kernels."""
+        return self._text or str(self._program.source)
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         """Return the derivative at these values of the inputs."""
@@ -50,15 +67,20 @@ class Function:
             )
         if not self._scalars:
             return self._program(*args)
-        if all(type(a) is float or type(a) is int for a in args):
-            points = self._points
-            for point, value in zip(points, args, strict=True):
-                point[()] = value
-            found = self._program(*points)
-            return (
-                found.item() if type(found) is np.ndarray and not found.shape else found
-            )
-        return self._of_arrays([np.asarray(a) for a in args])
+        for a in args:
+            if type(a) is not float and type(a) is not int:
+                return self._of_arrays([np.asarray(a) for a in args])
+        if self._plain is not None:
+            try:
+                found = self._plain(*args)
+                if self._single:
+                    return found
+                several = found if type(found) is tuple else (found,)
+                return unflatten(self.result, several)
+            except (ValueError, ZeroDivisionError, OverflowError):
+                pass  # infinity or NaN on the way: the program knows them
+        found = self._program(*(np.asarray(a, np.float64) for a in args))
+        return found.item() if self._single else found
 
     def _by_name(self, args: tuple, named: dict[str, Any]) -> tuple:
         given = dict(zip(self.names, args, strict=False)) | named
@@ -89,9 +111,6 @@ class Function:
 
 def _over(result: Any, wide: dict[Tensor, Tensor]) -> Any:
     """Return an elementwise graph of scalars as one of vectors."""
-    from symgrad.closedform.convert import graph_of, scalar_expression
-    from symgrad.declare.build import broadcast_to
-
     if isinstance(result, list):
         return [_over(r, wide) for r in result]
     by_name = {t.name or "": v for t, v in wide.items()}

@@ -26,8 +26,12 @@ STAGES = (
     ("pipeline",),
     ("transforms",),
     ("closedform",),
+    ("nn",),
     ("train",),
-    ("drawing", "diagnosis"),
+    ("interop",),
+    ("drawing",),
+    ("diagnosis",),
+    ("explainer",),
     ("cli", "commands"),
 )
 RANK = {name: rank for rank, names in enumerate(STAGES) for name in names}

@@ -1,0 +1,1 @@
+"""Diagnosis of training: predicted from the formulas, confirmed by measurement."""

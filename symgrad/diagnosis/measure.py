@@ -1,0 +1,183 @@
+"""Measurement: one instrumented program gives every number, reduced to norms.
+
+Nothing large leaves the program: a tensor is reduced to its norm, an activation to one
+number for each unit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from symgrad.declare import dtypes
+from symgrad.declare.build import cast, elementwise, reduction
+from symgrad.declare.ops import FUNCTIONS
+from symgrad.declare.tensor import Tensor, constant
+from symgrad.derivation.reverse import reverse
+from symgrad.diagnosis.layers import RECTIFIERS, Activation, Model
+from symgrad.errors import NumericError
+from symgrad.pipeline import compile
+from symgrad.train.initialize import name_of
+
+Arrays = Mapping[str, np.ndarray]
+
+#: A unit is saturated where its slope is below this part of the greatest slope.
+FLAT = 0.05
+
+
+@dataclass
+class Units:
+    """One activation, unit by unit.
+
+    Attributes:
+        activation: which.
+        idle: for each unit, the fraction of values at which it has no slope (relu) or
+            under a twentieth of the greatest slope (sigmoid, tanh).
+        dead: the numbers of the units that have no slope on any value.
+    """
+
+    activation: Activation
+    idle: np.ndarray
+    dead: list[int]
+
+    @property
+    def flat(self) -> list[int]:
+        """The units that are saturated on nearly all values."""
+        return [int(n) for n in np.flatnonzero(self.idle > 0.95)]
+
+
+@dataclass
+class Measured:
+    """The numbers at one set of parameters.
+
+    Attributes:
+        loss: the loss.
+        gradients: parameter -> norm of its gradient (trainable and reached ones).
+        weights: parameter -> norm of its values.
+        sites: layer -> (rms of the value, norm of the cotangent) at each of its sites;
+            the cotangent is NaN where no gradient is needed.
+        units: what each hidden relu, sigmoid and tanh does.
+        finite: is every number finite?
+    """
+
+    loss: float
+    gradients: dict[str, float]
+    weights: dict[str, float]
+    sites: dict[str, list[tuple[float, float]]]
+    units: list[Units] = field(default_factory=list)
+
+    @property
+    def finite(self) -> bool:
+        """Is every number finite?"""
+        values = [self.loss, *self.gradients.values(), *self.weights.values()]
+        return all(map(math.isfinite, values))
+
+    @property
+    def gradient(self) -> float:
+        """The norm of the whole gradient."""
+        return math.sqrt(sum(v * v for v in self.gradients.values()))
+
+
+class Instrument:
+    """The instrumented program of a model."""
+
+    def __init__(self, model: Model, threads: int | None = None) -> None:
+        self.model = model
+        wrt = model.trainable
+        adjoints = reverse([model.loss], wrt, [constant(1.0, model.loss.dtype)])
+        self.cotangents = adjoints.cotangents
+        self.reached = [p for p in wrt if p in self.cotangents]
+        sites = {layer.name: layer.sites for layer in model.layers}
+        self.outputs: dict[str, Any] = {
+            "loss": model.loss,
+            "gradients": [norm(self.cotangents[p]) for p in self.reached],
+            "values": {n: [rms(s) for s in found] for n, found in sites.items()},
+            "cotangents": {
+                n: [norm(self.cotangents[s]) for s in found if s in self.cotangents]
+                for n, found in sites.items()
+            },
+            "idle": [_idle(a) for a in model.activations],
+        }
+        self.program = compile(model.inputs, self.outputs, threads=threads)
+
+    def __call__(self, data: Arrays, params: Arrays) -> Measured:
+        """Measure."""
+        order = [name_of(t) for t in self.model.inputs]
+        needed = {name_of(p): params[name_of(p)] for p in self.model.params}
+        found = self.program(*(data[n] for n in order), params=needed)
+        sites = {}
+        for layer in self.model.layers:
+            back = iter(found["cotangents"][layer.name])
+            sites[layer.name] = [
+                (float(v), float(next(back)) if s in self.cotangents else math.nan)
+                for s, v in zip(layer.sites, found["values"][layer.name], strict=True)
+            ]
+        return Measured(
+            float(found["loss"]),
+            {
+                name_of(p): float(g)
+                for p, g in zip(self.reached, found["gradients"], strict=True)
+            },
+            {n: float(np.linalg.norm(np.float64(v))) for n, v in needed.items()},
+            sites,
+            [
+                Units(
+                    a, np.atleast_1d(v), np.flatnonzero(np.atleast_1d(v) == 1).tolist()
+                )
+                for a, v in zip(self.model.activations, found["idle"], strict=True)
+            ],
+        )
+
+    def first_nan(self, data: Arrays, params: Arrays) -> str | None:
+        """Return the sentence that names the first node that makes a NaN."""
+        wrt = [self.cotangents[p] for p in self.reached]
+        for outputs in ([self.model.loss], [self.model.loss, *wrt]):
+            program = compile(self.model.inputs, outputs, nan_check=True)
+            needed = {name_of(p): params[name_of(p)] for p in self.model.params}
+            try:
+                program(*(data[name_of(t)] for t in self.model.inputs), params=needed)
+            except NumericError as error:
+                return str(error)
+        return None
+
+
+def _units(a: Activation, idle: np.ndarray) -> Units:
+    dead = np.flatnonzero(idle == 1).tolist() if a.kind in RECTIFIERS else []
+    return Units(a, idle, dead)
+
+
+def norm(t: Tensor) -> Tensor:
+    """Return the Euclidean norm, summed in float64: squares overflow float32."""
+    wide = elementwise("square", cast(t, "float64"))
+    return elementwise("sqrt", reduction("sum", wide, range(t.ndim)))
+
+
+def rms(t: Tensor) -> Tensor:
+    """Return the root of the mean square (0 for a type that is no float)."""
+    if not dtypes.is_float(t.dtype):
+        return constant(0.0, "float64")
+    return elementwise("sqrt", mean(elementwise("square", cast(t, "float64")), None))
+
+
+def mean(t: Tensor, kept: int | None) -> Tensor:
+    """Return the mean over all axes but one."""
+    axes = tuple(a for a in range(t.ndim) if a != kept)
+    found: Tensor = FUNCTIONS["mean"](t, axis=axes)
+    return found
+
+
+def _idle(a: Activation) -> Tensor:
+    """Return, for each unit, the fraction of values without a slope worth the name."""
+    wide = cast(a.node, "float64")
+    if a.kind in RECTIFIERS:
+        idle = elementwise("le", wide, 0.0)
+    elif a.kind == "tanh":  # 1 - t²
+        idle = elementwise("gt", elementwise("abs", wide), math.sqrt(1 - FLAT))
+    else:  # s(1 - s), of at most 1/4: (2s - 1)² = 1 - 4s(1 - s)
+        centred = elementwise("abs", elementwise("sub", wide, 0.5))
+        idle = elementwise("gt", centred, math.sqrt(1 - FLAT) / 2)
+    return mean(cast(idle, "float64"), a.axis)

@@ -60,6 +60,7 @@ _LAZY = {
     "formula": "symgrad.notation",
     "latex": "symgrad.notation",
     "draw": "symgrad.drawing",
+    "diagnose": "symgrad.diagnosis.public",
 }
 _MODULES = ("optim",)
 

@@ -7,6 +7,7 @@ matrix outside of scopes and the vectors added to what it makes.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -298,7 +299,7 @@ def _through_reshape(node: Tensor, before: tuple[float, ...]) -> tuple[float, ..
 
 def _shortcuts(order: Sequence[Tensor], data: set[int]) -> list[Tensor]:
     above: dict[int, int] = {}
-    found = []
+    found: list[tuple[Tensor, Tensor]] = []
     for n, node in enumerate(order):
         mask = 1 << n
         for a in node.args:
@@ -312,9 +313,13 @@ def _shortcuts(order: Sequence[Tensor], data: set[int]) -> list[Tensor]:
         parts = [a for a in node.args if id(a) in data]
         if is_sum and len(parts) == 2 and all(p.shape == node.shape for p in parts):
             a, b = parts
-            if above[id(b)] & bit[id(a)] or above[id(a)] & bit[id(b)]:
-                found.append(node)
-    return found
+            if above[id(b)] & bit[id(a)]:
+                found.append((node, a))
+            elif above[id(a)] & bit[id(b)]:
+                found.append((node, b))
+    # What is added again and again is the input of a recurrence, not a road past it.
+    bases = Counter(id(base) for _, base in found)
+    return [node for node, base in found if bases[id(base)] < 3]
 
 
 def _norms(order: Sequence[Tensor], data: set[int], hidden: set[int]) -> list[Tensor]:

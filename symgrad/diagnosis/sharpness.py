@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from symgrad.declare.tensor import Tensor, input
+from symgrad.declare.tensor import Param, Tensor, input, topological
 from symgrad.derivation.reverse import grad, jvp
 from symgrad.diagnosis.layers import Model
 from symgrad.diagnosis.measure import Arrays
@@ -22,6 +22,7 @@ from symgrad.pipeline import compile
 from symgrad.train.initialize import name_of
 
 STEPS = 16
+LARGEST = 400  # nodes of the loss
 
 
 def lanczos(
@@ -68,6 +69,8 @@ class Sharpness:
         ]
         products = jvp(grad(model.loss, self.wrt), self.wrt, self.directions)
         self.program = compile([*model.inputs, *self.directions], products)
+        used = topological(products)
+        self.params = [name_of(t) for t in used if isinstance(t.op, Param)]
 
     def __call__(
         self, data: Arrays, params: Arrays, scale: np.ndarray | None = None
@@ -76,7 +79,7 @@ class Sharpness:
         arrays = [data[name_of(t)] for t in self.model.inputs]
         sizes = [params[name_of(p)].size for p in self.wrt]
         ends = np.cumsum(sizes)[:-1]
-        needed = {name_of(p): params[name_of(p)] for p in self.model.params}
+        needed = {n: params[n] for n in self.params}
 
         def product(v: np.ndarray) -> np.ndarray:
             scaled = v if scale is None else v * scale
@@ -92,7 +95,12 @@ class Sharpness:
 
 
 def sharpness_of(model: Model, wrt: Sequence[Tensor]) -> Sharpness | None:
-    """Return the measure, or None where second derivatives do not exist."""
+    """Return the measure, or None where second derivatives do not exist.
+
+    Nor is it taken of very large graphs, whose second derivatives take long to compile.
+    """
+    if len(model.order) > LARGEST:
+        return None
     try:
         return Sharpness(model, wrt)
     except SymgradError:
@@ -114,7 +122,7 @@ def noise_scale(
         None where there are too few samples.
 
     >>> round(noise_scale([2.0, 2.0], 1, 1.0, 100), 2)
-    3.13
+    3.12
     """
     if count <= batch or not len(small):
         return None

@@ -26,7 +26,6 @@ class Trials:
         self.model, self.optimizer = model, optimizer
         made = optimizer.updates(wrt, grad(model.loss, wrt))
         self.rate, self.count = name_of(made.rate), name_of(made.step)
-        self.state = [name_of(t) for t in made.values if t not in wrt]
         self.program = compile(model.inputs, model.loss, updates=made.values)
         self.value = compile(model.inputs, model.loss)
         self.own = {name_of(t): t for t in (*made.values, made.rate)}

@@ -90,6 +90,16 @@ class Trainer:
         """The model's parameters by name: the arrays in use, which steps change."""
         return {name: self._arrays[name] for name in self._names}
 
+    @property
+    def seed(self) -> int:
+        """What fixes the initial values and the order of samples."""
+        return self._seed
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Parameters and the optimizer's state by name: the arrays in use."""
+        return dict(self._arrays)
+
     def step(self, /, **arrays: Any) -> float:
         """Make one step on one batch; return the loss before it.
 

@@ -1,0 +1,301 @@
+"""Rules about the model: its parameters, its initialisation, its depth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from symgrad.declare.comprehension import Comprehension
+from symgrad.declare.tensor import Param, Tensor
+from symgrad.diagnosis.evidence import Evidence
+from symgrad.diagnosis.findings import Finding, Rule, listed, number
+from symgrad.diagnosis.layers import dependents, trains
+from symgrad.diagnosis.measure import Measured
+from symgrad.train.initialize import fans, name_of
+
+FADED, GROWN = 1e-3, 1e3  # of a gradient, between the first and the last layer
+
+
+def unreached(e: Evidence) -> Iterator[Finding]:
+    """Parameters to which no gradient comes."""
+    reached = set(e.start.gradients)
+    names = [name_of(p) for p in e.run.model.trainable if name_of(p) not in reached]
+    for name in (*names, *e.run.extra):
+        absent = name in e.run.extra
+        yield Finding(
+            "unreached",
+            name,
+            "the loss does not depend on it"
+            if absent
+            else "no derivative of the loss leads to it",
+            ["it is declared but not used"]
+            if absent
+            else ["stop_gradient, a comparison or argmax lies on every path"],
+            "Use it on a differentiable path to the loss, or remove it.",
+            rank=5,
+        )
+
+
+def frozen(e: Evidence) -> Iterator[Finding]:
+    """Weights that are not trained; random ones are hardly meant so."""
+    matrices = [p for p in e.run.model.params if p.ndim > 1 and not trains(p)]
+    for p in matrices:
+        assert isinstance(p.op, Param)
+        random = isinstance(p.op.init, str) and p.op.init not in ("zeros", "ones")
+        unchanged = np.array_equal(e.run.start[name_of(p)], e.run.now[name_of(p)])
+        meant = not random or _adapted(e, p)
+        yield Finding(
+            "frozen",
+            name_of(p),
+            "trainable=False; its values are "
+            + ("random" if random and unchanged else "given")
+            + (", and a trained term is added to it" if _adapted(e, p) else ""),
+            ["declared with trainable=False"],
+            "Leave it if it is meant to be fixed."
+            if meant
+            else "Declare it with trainable=True, or give it trained values.",
+            "note" if meant else "warning",
+            rank=8,
+        )
+
+
+def _adapted(e: Evidence, p: Tensor) -> bool:
+    """Is a trained tensor of its shape added to a weight, as LoRA does?"""
+    live = dependents(e.run.model.order, e.run.model.trainable)
+    for node in e.run.model.order:
+        adds = isinstance(node.op, Comprehension) and node.op.body.fn == "add"
+        if adds and any(a is p for a in node.args):
+            return any(id(a) in live and a.shape == p.shape for a in node.args)
+    return False
+
+
+def gains(e: Evidence) -> dict[str, float]:
+    """Return how each weight of a product scales a typical signal at the start.
+
+    It is the deviation times the root of the fan-in, or of the mean fan, whichever is
+    nearer to 1 (LeCun et al. 1998; Glorot & Bengio 2010).
+    """
+    found = {}
+    for p in _weights(e):
+        a, b = fans(_shape(p))
+        spread = float(np.std(np.float64(e.run.start[name_of(p)])))
+        both = [spread * math.sqrt(a), spread * math.sqrt((a + b) / 2)]
+        found[name_of(p)] = min(both, key=lambda g: abs(math.log(g)) if g else math.inf)
+    return found
+
+
+def _weights(e: Evidence) -> list[Tensor]:
+    """Return the trained matrices that data are multiplied by."""
+    used: dict[int, Tensor] = {}
+    for node in e.run.model.order:
+        op = node.op
+        if not isinstance(op, Comprehension):
+            continue
+        for a in node.args:
+            source = a
+            while isinstance(source.op, Comprehension) and source.op.is_movement:
+                source = source.args[0]
+            if trains(source) and source.ndim > 1 and op.is_contraction:
+                used[id(source)] = source
+    return [p for p in used.values() if min(fans(_shape(p))) > 0]
+
+
+def profile(e: Evidence, m: Measured) -> list[tuple[str, float, float]]:
+    """Return layer, rms of its value and norm of its cotangent, in order of depth."""
+    place = {id(t): n for n, t in enumerate(e.run.model.order)}
+    rows = [
+        (place[id(site)], layer.name, *pair)
+        for layer in e.run.model.layers
+        for site, pair in zip(layer.sites, m.sites[layer.name], strict=True)
+    ]
+    return [row[1:] for row in sorted(rows) if not math.isnan(row[3])]
+
+
+def growth(e: Evidence, m: Measured) -> tuple[float, float, int]:
+    """Return how values grow forward, gradients backward, and the number of layers."""
+    rows = profile(e, m)
+    if len(rows) < 3:
+        return 1.0, 1.0, len(rows)
+    values = [v for _, v, _ in rows if v > 0]
+    back = [g for _, _, g in rows]
+    # The last layer makes the prediction: it is compared with, not part of the depth.
+    forward = values[-2] / values[0] if len(values) > 2 else 1.0
+    backward = back[0] / back[-1] if back[-1] > 0 else 1.0
+    return forward, backward, len(rows)
+
+
+def initialization(e: Evidence) -> Iterator[Finding]:
+    """Weights that start with the wrong size, or all alike."""
+    found = gains(e)
+    alike = [n for n, g in found.items() if g == 0]
+    if found and 2 * len(alike) >= len(found) and len(found) > 1:
+        yield Finding(
+            "bad_initialization",
+            listed(alike),
+            f"{len(alike)} of {len(found)} weight matrices start with all their values "
+            "equal",
+            ["units that start alike get equal gradients and stay alike"],
+            "Initialise at random: he_normal for relu, glorot_uniform otherwise.",
+            rank=10,
+        )
+        return
+    off = {n: g for n, g in found.items() if g and abs(math.log(g)) > math.log(3)}
+    if not off or 2 * len(off) < len(found):
+        return
+    values, gradients, depth = growth(e, e.start)
+    last = profile(e, e.start)[-1][1] if depth else 1.0
+    flat = _flat(e.start)
+    typical = float(np.median(list(off.values())))
+    large = typical > 1
+    harmful = (
+        large and (values > 30 or gradients > 100 or last > 20 or flat > 0.5)
+    ) or (not large and (values < 0.03 or gradients < 0.01) and not e.run.model.norms)
+    if not harmful:
+        return
+    yield Finding(
+        "bad_initialization",
+        listed(list(off)),
+        f"weights scale a signal by {number(typical)} at the start (about 1 is usual); "
+        f"values grow by {number(values)} and gradients, backward, by "
+        f"{number(gradients)} over {depth} layers; the last values are about "
+        f"{number(last)}",
+        [
+            f"initial weights are about {number(max(typical, 1 / typical))} times too "
+            + ("large" if large else "small")
+        ],
+        "Initialise with he_normal before relu, glorot_uniform or lecun_normal "
+        "otherwise.",
+        rank=11,
+    )
+
+
+def _shape(p: Tensor) -> tuple[int, ...]:
+    return tuple(s for s in p.shape if isinstance(s, int))  # as sg.param checked
+
+
+def _flat(m: Measured) -> float:
+    parts = [float(u.idle.mean()) for u in m.units if u.activation.kind != "relu"]
+    return max(parts, default=0.0)
+
+
+def units(e: Evidence) -> Iterator[Finding]:
+    """Dead and saturated units, by layer."""
+    before = {id(u.activation): u for u in e.start.units}
+    for u in e.now.units if e.now.finite else e.start.units:
+        from_start = before[id(u.activation)]
+        count = len(u.idle)
+        if u.activation.kind == "relu" and u.dead:
+            yield _dead(e, u.activation.layer, u.dead, from_start.dead, count)
+        share = float(u.idle.mean())
+        if u.activation.kind != "relu" and (share > 0.5 or u.flat):
+            early = float(from_start.idle.mean()) > 0.4
+            size = _input_scale(e)
+            yield Finding(
+                "saturated",
+                f"{u.activation.layer}: units {listed(u.flat)}"
+                if u.flat
+                else u.activation.layer,
+                f"{share:.0%} of the values of {u.activation.kind} have under a "
+                f"twentieth of its greatest slope; {len(u.flat)} of {count} units have "
+                f"on nearly all data ({float(from_start.idle.mean()):.0%} of the "
+                "values at the start)",
+                [
+                    f"inputs are large (rms {number(size)})"
+                    if size > 4
+                    else "weights or biases are large"
+                    if early
+                    else "training drove the values there"
+                ],
+                "Scale inputs to deviation 1, and normalise or shrink what enters the "
+                "activation.",
+                "warning" if share > 0.5 else "note",
+                rank=15 if early else 35,
+            )
+
+
+def _dead(
+    e: Evidence, layer: str, dead: list[int], early: list[int], count: int
+) -> Finding:
+    share = len(dead) / count
+    severity = "error" if share == 1 else "warning" if share >= 0.4 else "note"
+    first = len(early) > 0.5 * len(dead)
+    return Finding(
+        "dead_relu",
+        f"{layer}: units {listed(dead)}",
+        f"{len(dead)} of {count} units are 0 on every sample, so no gradient passes "
+        f"through them; {len(early)} were before training",
+        ["their biases or weights keep the sum below 0 from the start"]
+        if first
+        else ["a large step moved the sums below 0"],
+        "Start biases at 0 with he_normal weights"
+        + ("" if first else ", lower the learning rate")
+        + ", or use leaky_relu.",
+        severity,
+        rank=14 if first else 36,
+    )
+
+
+def _input_scale(e: Evidence) -> float:
+    sizes = [
+        float(np.sqrt(np.mean(np.square(np.float64(e.run.data[name_of(t)])))))
+        for t in e.run.model.inputs
+        if t.dtype.startswith("float") and t.ndim > 1
+    ]
+    return sizes[0] if sizes else 1.0
+
+
+def depth(e: Evidence) -> Iterator[Finding]:
+    """Gradients that vanish or explode on their way to the first layer."""
+    m = e.now if e.now.finite and not e.diverged else e.start
+    values, gradients, count = growth(e, e.start)
+    late = FADED <= gradients <= GROWN
+    if m is not e.start and late and not FADED <= growth(e, m)[1] <= GROWN:
+        values, gradients, count = growth(e, m)
+    rate = gradients ** (1 / max(count - 1, 1)) if gradients > 0 else 0.0
+    shown = (
+        f"from the last layer to the first the gradient changes by {number(gradients)} "
+        f"({number(rate)} a layer, {count} layers); values change forward by "
+        f"{number(values)}"
+    )
+    plain = len(e.run.model.shortcuts) < 3
+    if gradients < FADED:
+        slopes = {u.activation.kind for u in e.start.units}
+        cause = (
+            "sigmoid's slope is at most 1/4, and every layer multiplies by it"
+            if "sigmoid" in slopes
+            else "every layer passes on less than it gets"
+        )
+        yield Finding(
+            "vanishing",
+            profile(e, m)[0][0],
+            shown,
+            [cause, *(["no shortcut past the layers"] if plain else [])],
+            "Use relu with he_normal, shortcuts (x + f(x)) or normalisation.",
+            rank=37 if late else 20,
+        )
+    grows = not plain and not e.run.model.norms and (values > 20 or gradients > 20)
+    if grows:
+        yield Finding(
+            "missing_normalization",
+            f"{len(e.run.model.shortcuts)} shortcuts",
+            f"{shown}; no normalisation in the model",
+            ["each block adds to the stream, whose variance grows with depth"],
+            "Normalise what enters each block (layer_norm), or scale blocks by "
+            "1/√depth.",
+            rank=18,
+        )
+    if gradients > GROWN or values > GROWN:
+        yield Finding(
+            "exploding",
+            profile(e, m)[0][0],
+            shown,
+            ["every layer passes on more than it gets"],
+            "Use weights of smaller gain, normalisation, or clip_norm= of the "
+            "optimiser.",
+            rank=38 if late and values <= GROWN else 19,
+        )
+
+
+RULES: tuple[Rule, ...] = (unreached, frozen, initialization, units, depth)

@@ -1,0 +1,155 @@
+"""Rules about the run: its learning rate, its batches, its loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+from symgrad.diagnosis.evidence import TRIAL_STEPS, Evidence
+from symgrad.diagnosis.findings import Finding, number
+
+LATE = 34  # findings of a greater rank are consequences of the training
+
+Rule = Callable[[Evidence, list[Finding]], Iterator[Finding]]
+
+
+def nan(e: Evidence, found: list[Finding]) -> Iterator[Finding]:
+    """A NaN that is not the end of a divergence."""
+    if e.nan is None:
+        return
+    yield Finding(
+        "nan",
+        "the loss" if not math.isfinite(e.start.loss) else "training",
+        e.nan,
+        ["the function has no value, or no finite slope, there"],
+        "Keep the operand inside its domain: add a small constant, or use where on "
+        "the operand.",
+        "error",
+        rank=1,
+    )
+
+
+def rate_too_high(e: Evidence, found: list[Finding]) -> Iterator[Finding]:
+    """Steps longer than the curvature allows."""
+    if e.nan or (not e.trials and not (e.diverged or e.oscillates or e.stuck)):
+        return
+    product, limit = e.product, e.limit
+    sharp = product is not None and limit is not None and product > limit
+    same, smaller = e.trials.get("same", 0.0), _smaller(e)
+    symptom = e.diverged or e.oscillates or e.stuck
+    heals = smaller > 0.05 and smaller > max(same, 0.0) + 0.1
+    better = e.again > max(e.achieved, 0.0) + 0.1  # already after these few steps
+    if not (better or (symptom and (sharp or heals))) or _noisy(e):
+        return
+    shown = []
+    if product is not None and limit is not None:
+        shown.append(
+            f"lr·sharpness = {number(e.run.rate or 0)}·{number(e.sharpness or 0)} = "
+            f"{number(product)}, stable below {number(limit)}"
+        )
+    if e.trials:
+        shown.append(
+            f"in {TRIAL_STEPS} steps the loss falls by {_percent(same)} of its first "
+            f"value with this rate, by {_percent(smaller)} with a smaller one"
+        )
+    if better:
+        shown.append(
+            f"from the start, {TRIAL_STEPS} steps with a smaller one reach "
+            f"{_percent(e.again)}, all steps with this one {_percent(e.achieved)}"
+        )
+    broken = [f for f in found if f.rank > LATE and f.severity == "error"]
+    yield Finding(
+        "learning_rate_too_high",
+        "the optimiser",
+        "; ".join(shown),
+        ["steps are longer than the curvature of the loss allows"],
+        f"Lower the learning rate{_below(e)}.",
+        "error" if e.diverged or broken else "warning",
+        rank=30,
+    )
+
+
+def _below(e: Evidence) -> str:
+    if e.product is None or not e.sharpness or e.limit is None or e.sharpness <= 0:
+        return " tenfold, or warm it up"
+    return f" below {number(e.limit / e.sharpness)}, or warm it up"
+
+
+def _smaller(e: Evidence) -> float:
+    return max(e.trials.get("rate/10", 0.0), e.trials.get("rate/100", 0.0))
+
+
+def _noisy(e: Evidence) -> bool:
+    """Is it the noise of small batches rather than the curvature?"""
+    if not e.trials or not e.run.batch or e.noise is None:
+        return False
+    gain = e.trials["batch*16"] - max(e.trials["same"], 0.0)
+    stable = e.product is None or e.limit is None or e.product < e.limit
+    return gain > 0.1 and stable and e.noise > 4 * e.run.batch
+
+
+def batch_too_small(e: Evidence, found: list[Finding]) -> Iterator[Finding]:
+    """Gradients that are mostly noise."""
+    if e.nan or not (e.diverged or e.oscillates or e.stuck) or not _noisy(e):
+        return
+    yield Finding(
+        "batch_too_small",
+        f"batches of {e.run.batch}",
+        f"the gradient noise scale is {number(e.noise or 0)} samples; in {TRIAL_STEPS} "
+        f"steps the loss falls by {_percent(e.trials['same'])} of its first value with "
+        f"this batch, by {_percent(e.trials['batch*16'])} with one 16 times as large",
+        ["the noise of a step outweighs its gradient"],
+        f"Use batches of at least {16 * (e.run.batch or 1)}, or lower the learning "
+        "rate as the loss falls.",
+        rank=31,
+    )
+
+
+def rate_too_low(e: Evidence, found: list[Finding]) -> Iterator[Finding]:
+    """Steps so short that little is learned."""
+    if e.nan or e.diverged or not e.trials or e.run.steps < 20 or e.remaining < 0.5:
+        return
+    if any(f.severity != "note" for f in found):
+        return
+    same = e.trials["same"]
+    larger = max(e.trials[f"rate*{n}"] for n in (10, 100, 1000))
+    if not (same < 0.05 and larger > same + 0.15):
+        return
+    product = e.product
+    curvature = f"lr·sharpness = {number(product)}; " if product is not None else ""
+    yield Finding(
+        "learning_rate_too_low",
+        "the optimiser",
+        f"{curvature}in {TRIAL_STEPS} steps the loss falls by {_percent(same)} of its "
+        f"first value with this rate, by {_percent(larger)} with a larger one",
+        ["steps are far shorter than the curvature of the loss allows"],
+        "Raise the learning rate tenfold, and again as long as the loss stays stable.",
+        rank=32,
+    )
+
+
+def symptoms(e: Evidence, found: list[Finding]) -> Iterator[Finding]:
+    """What the loss does, with what explains it."""
+    causes = [f.kind for f in sorted(found, key=_order) if f.severity != "note"]
+    first = f"from {number(e.start.loss)} to {number(e.now.loss)}"
+    advice = "Deal with the first cause." if causes else "Look at data and labels."
+    if e.diverged:
+        yield Finding(
+            "loss_diverged", "the loss", first, causes, advice, "error", rank=90
+        )
+    if e.oscillates:
+        shown = f"it jumps by {_percent(e.swing)} of its first value on average"
+        yield Finding("loss_oscillates", "the loss", shown, causes, advice, rank=91)
+    if e.stuck:
+        yield Finding("loss_not_decreasing", "the loss", first, causes, advice, rank=92)
+
+
+def _order(f: Finding) -> tuple[int, int]:
+    return ("error", "warning", "note").index(f.severity), f.rank
+
+
+def _percent(part: float) -> str:
+    return f"{part:.0%}" if math.isfinite(part) else "−∞"
+
+
+RULES: tuple[Rule, ...] = (nan, rate_too_high, batch_too_small, rate_too_low, symptoms)

@@ -1,0 +1,429 @@
+"""Training runs broken on purpose, one for each cause, and healthy ones.
+
+    python -m tests.diagnosis.runs --markdown
+
+prints how often each cause is found first.  Rules were tuned on even seeds only; odd
+seeds are reported apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+import symgrad as sg
+from symgrad.data import digits
+
+
+@cache
+def data(kind):
+    if kind == "digits":
+        X, y = digits()
+        order = np.random.default_rng(5).permutation(len(X))[:1024]
+        return {"x": (X[order] - 0.3) / 0.37, "y": y[order]}
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(512, 8)).astype("float32")
+    w = rng.normal(size=(8, 4))
+    y = np.tanh(X @ w) @ rng.normal(size=4) / 2 + 0.05 * rng.normal(size=512)
+    return {"x": X, "y": y[:, None].astype("float32")}
+
+
+def inputs(kind):
+    if kind == "digits":
+        return sg.input("x", ("n", 64)), sg.input("y", ("n",), dtype="int64"), 64, 10
+    return sg.input("x", ("n", 8)), sg.input("y", ("n", 1)), 8, 1
+
+
+def loss_of(kind, out, y):
+    if kind == "digits":
+        right = sg.log_softmax(out) * sg.one_hot(y, 10)
+        return -sg.mean(sg.sum(right, axis=-1))
+    return sg.mean((out - y) ** 2)
+
+
+def normal(gain):
+    """Return the initialiser whose deviation is gain/√fan_in."""
+    return lambda rng, shape: gain * rng.standard_normal(shape) / np.sqrt(shape[0])
+
+
+def dense(h, name, n_in, n_out, init="he_normal", bias="zeros", trainable=True):
+    with sg.scope(name):
+        W = sg.param("W", (n_in, n_out), init=init, trainable=trainable)
+        return h @ W + sg.param("b", (n_out,), init=bias, trainable=trainable)
+
+
+def mlp(
+    kind,
+    depth=2,
+    width=32,
+    act=sg.relu,
+    init="he_normal",
+    bias="zeros",
+    frozen=(),
+    last="glorot_uniform",
+    stop=False,
+):
+    x, y, n_in, n_out = inputs(kind)
+    h = x
+    for n in range(depth):
+        h = act(dense(h, f"layer{n + 1}", n_in, width, init, bias, n + 1 not in frozen))
+        if stop and n + 1 == stop:
+            h = sg.stop_gradient(h)
+        n_in = width
+    return loss_of(kind, dense(h, "out", n_in, n_out, last), y)
+
+
+def residual(kind, blocks=4, width=32, norm=True, gain=1.0):
+    x, y, n_in, n_out = inputs(kind)
+    h = dense(x, "stem", n_in, width)
+    for n in range(blocks):
+        inner = h
+        if norm:
+            centred = h - sg.mean(h, axis=-1, keepdims=True)
+            inner = centred / sg.sqrt(
+                sg.mean(centred**2, axis=-1, keepdims=True) + 1e-5
+            )
+        inner = sg.relu(dense(inner, f"block{n + 1}/a", width, width))
+        h = h + dense(inner, f"block{n + 1}/b", width, width, normal(gain))
+    return loss_of(kind, dense(h, "out", width, n_out, "glorot_uniform"), y)
+
+
+def cnn(bias="zeros", frozen=False):
+    x, y, _, _ = inputs("digits")
+    h = x.reshape((-1, 1, 8, 8))
+    for n, (a, b) in enumerate([(1, 8), (8, 8)]):
+        with sg.scope(f"conv{n + 1}"):
+            train = not (frozen and n)
+            K = sg.param("K", (b, a, 3, 3), init="he_normal", trainable=train)
+            c = sg.param("b", (b,), init=bias)
+            h = sg.relu(sg.conv2d(h, K) + c.reshape((b, 1, 1)))
+    out = dense(h.reshape((-1, 8 * 16)), "out", 128, 10, "glorot_uniform")
+    return loss_of("digits", out, y)
+
+
+def recurrent(steps=30, gain=1.4, act=lambda t: t):
+    """Read the eight features again and again, with one matrix."""
+    x, y, n_in, n_out = inputs("regression")
+    U = sg.param("U", (n_in, 16))
+    W = sg.param("W", (16, 16), init=normal(gain))
+    h = x @ U
+    for _ in range(steps):
+        h = act(h @ W + x @ U)
+    return loss_of("regression", h @ sg.param("V", (16, n_out)), y)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way to train; ``cause`` is what is wrong, None for healthy runs."""
+
+    name: str
+    cause: str | None
+    loss: Callable
+    kind: str = "digits"
+    optimizer: object = None
+    batch: int = 64
+    steps: int = 120
+    scale: float = 1.0  # of the inputs
+
+
+SGD, ADAM = sg.optim.SGD, sg.optim.Adam
+D, R = "digits", "regression"
+
+
+def lopsided(rng, shape):
+    """Return biases of which most keep their units off."""
+    return np.where(rng.random(shape) < 0.8, -30.0, 0.0)
+
+
+def logs(kind):
+    x, y, n_in, n_out = inputs(kind)
+    h = sg.log(dense(x, "inner", n_in, 16))
+    return loss_of(kind, dense(h, "out", 16, n_out), y)
+
+
+def roots(kind):
+    x, y, n_in, n_out = inputs(kind)
+    h = sg.relu(dense(x, "inner", n_in, 16))
+    return loss_of(kind, dense(sg.sqrt(h), "out", 16, n_out), y)
+
+
+CASES = [
+    Case("MLP, SGD 3", "learning_rate_too_high", lambda: mlp(D), D, SGD(3.0)),
+    Case("MLP, momentum 1", "learning_rate_too_high", lambda: mlp(D), D, SGD(1.0, 0.9)),
+    Case("MLP, Adam 1", "learning_rate_too_high", lambda: mlp(D), D, ADAM(1.0)),
+    Case("MLP, SGD 2", "learning_rate_too_high", lambda: mlp(R), R, SGD(2.0)),
+    Case(
+        "tanh, Adam 0.5",
+        "learning_rate_too_high",
+        lambda: mlp(R, act=sg.tanh),
+        R,
+        ADAM(0.5),
+    ),
+    Case("residual, SGD 3", "learning_rate_too_high", lambda: residual(D), D, SGD(3.0)),
+    Case("MLP, SGD 1e-5", "learning_rate_too_low", lambda: mlp(D), D, SGD(1e-5)),
+    Case("MLP, Adam 1e-6", "learning_rate_too_low", lambda: mlp(D), D, ADAM(1e-6)),
+    Case(
+        "residual, Adam 1e-6",
+        "learning_rate_too_low",
+        lambda: residual(D),
+        D,
+        ADAM(1e-6),
+    ),
+    Case("CNN, SGD 1e-5", "learning_rate_too_low", cnn, D, SGD(1e-5)),
+    Case("MLP, SGD 1e-5", "learning_rate_too_low", lambda: mlp(R), R, SGD(1e-5)),
+    Case(
+        "sigmoid × 12",
+        "vanishing",
+        lambda: mlp(D, 12, act=sg.sigmoid, init="glorot_normal"),
+        D,
+        SGD(0.1),
+    ),
+    Case(
+        "sigmoid × 20, Adam",
+        "vanishing",
+        lambda: mlp(D, 20, act=sg.sigmoid, init="glorot_normal"),
+        D,
+        ADAM(1e-3),
+    ),
+    Case(
+        "sigmoid × 10",
+        "vanishing",
+        lambda: mlp(R, 10, 16, act=sg.sigmoid, init="glorot_normal"),
+        R,
+        SGD(0.1),
+    ),
+    Case(
+        "tanh × 40, gain 0.7",
+        "vanishing",
+        lambda: mlp(D, 40, 24, act=sg.tanh, init=normal(0.7)),
+        D,
+        SGD(0.05),
+    ),
+    Case("recurrent, gain 1.6", "exploding", lambda: recurrent(30, 1.6), R, SGD(1e-3)),
+    Case(
+        "recurrent × 20, relu",
+        "exploding",
+        lambda: recurrent(20, 2.4, sg.relu),
+        R,
+        ADAM(1e-3),
+    ),
+    Case(
+        "relu × 25, gain 2.4",
+        "exploding",
+        lambda: mlp(D, 25, init=normal(2.4)),
+        D,
+        SGD(0.01),
+    ),
+    Case(
+        "leaky × 30, gain 2.2",
+        "exploding",
+        lambda: mlp(R, 30, 24, act=sg.leaky_relu, init=normal(2.2)),
+        R,
+        SGD(0.01),
+    ),
+    Case(
+        "residual × 16, no norm",
+        "missing_normalization",
+        lambda: residual(D, 16, norm=False, gain=1.4),
+        D,
+        SGD(0.05),
+    ),
+    Case(
+        "residual × 20, no norm",
+        "missing_normalization",
+        lambda: residual(D, 20, norm=False, gain=1.2),
+        D,
+        SGD(0.05),
+    ),
+    Case(
+        "residual × 16, no norm",
+        "missing_normalization",
+        lambda: residual(R, 16, norm=False, gain=1.4),
+        R,
+        SGD(0.05),
+    ),
+    Case(
+        "MLP × 4, gain 12",
+        "bad_initialization",
+        lambda: mlp(D, 4, init=normal(12)),
+        D,
+        SGD(0.05),
+    ),
+    Case(
+        "MLP × 6, gain 0.05",
+        "bad_initialization",
+        lambda: mlp(D, 6, init=normal(0.05), last=normal(0.05)),
+        D,
+        SGD(0.05),
+    ),
+    Case(
+        "MLP, zeros",
+        "bad_initialization",
+        lambda: mlp(D, init="zeros", last="zeros"),
+        D,
+        SGD(0.1),
+    ),
+    Case(
+        "MLP, all 0.1",
+        "bad_initialization",
+        lambda: mlp(R, init=0.1, last=0.1),
+        R,
+        SGD(0.05),
+    ),
+    Case(
+        "tanh × 4, gain 20",
+        "bad_initialization",
+        lambda: mlp(D, 4, act=sg.tanh, init=normal(20)),
+        D,
+        SGD(0.05),
+    ),
+    Case("MLP, batch 1", "batch_too_small", lambda: mlp(D), D, SGD(0.1), 1, 250),
+    Case("MLP, batch 2", "batch_too_small", lambda: mlp(D), D, SGD(0.2), 2, 250),
+    Case("MLP, batch 1", "batch_too_small", lambda: mlp(R), R, SGD(0.15), 1, 250),
+    Case(
+        "residual, batch 1", "batch_too_small", lambda: residual(D), D, SGD(0.1), 1, 250
+    ),
+    Case("MLP, biases −30", "dead_relu", lambda: mlp(D, bias=lopsided), D, SGD(0.1)),
+    Case("MLP, biases −30", "dead_relu", lambda: mlp(R, 3, bias=lopsided), R, SGD(0.1)),
+    Case("CNN, biases −30", "dead_relu", lambda: cnn(lopsided), D, ADAM(1e-3)),
+    Case(
+        "tanh, biases 8",
+        "saturated",
+        lambda: mlp(D, act=sg.tanh, bias=8.0),
+        D,
+        SGD(0.1),
+    ),
+    Case(
+        "tanh, inputs × 100",
+        "saturated",
+        lambda: mlp(D, act=sg.tanh, init="glorot_normal"),
+        D,
+        SGD(0.1),
+        scale=100.0,
+    ),
+    Case(
+        "sigmoid, inputs × 100",
+        "saturated",
+        lambda: mlp(R, act=sg.sigmoid, init="glorot_normal"),
+        R,
+        SGD(0.1),
+        scale=100.0,
+    ),
+    Case("first layer frozen", "frozen", lambda: mlp(D, frozen=(1,)), D, SGD(0.1)),
+    Case("both layers frozen", "frozen", lambda: mlp(R, frozen=(1, 2)), R, SGD(0.05)),
+    Case("convolution frozen", "frozen", lambda: cnn(frozen=True), D, ADAM(1e-3)),
+    Case("stop_gradient", "unreached", lambda: mlp(D, stop=1), D, SGD(0.1)),
+    Case("stop_gradient", "unreached", lambda: mlp(R, 3, stop=2), R, SGD(0.05)),
+    Case("log of negatives", "nan", lambda: logs(D), D, SGD(0.01)),
+    Case("root of relu", "nan", lambda: roots(D), D, SGD(0.01)),
+    Case("root of relu", "nan", lambda: roots(R), R, ADAM(1e-3)),
+    # healthy
+    Case("MLP, SGD", None, lambda: mlp(D), D, SGD(0.1)),
+    Case("MLP, momentum", None, lambda: mlp(D), D, SGD(0.03, 0.9)),
+    Case("MLP, Adam", None, lambda: mlp(D), D, ADAM(3e-3)),
+    Case("MLP × 5, Adam", None, lambda: mlp(D, 5), D, ADAM(1e-3)),
+    Case(
+        "tanh, SGD",
+        None,
+        lambda: mlp(D, 3, act=sg.tanh, init="glorot_normal"),
+        D,
+        SGD(0.1),
+    ),
+    Case("sigmoid, Adam", None, lambda: mlp(D, 1, act=sg.sigmoid), D, ADAM(1e-2)),
+    Case("GELU, Adam", None, lambda: mlp(D, 3, act=sg.gelu), D, ADAM(1e-3)),
+    Case("residual × 6", None, lambda: residual(D, 6), D, ADAM(1e-3)),
+    Case("residual × 12", None, lambda: residual(D, 12), D, ADAM(1e-3)),
+    Case("CNN, Adam", None, cnn, D, ADAM(3e-3)),
+    Case("CNN, SGD", None, cnn, D, SGD(0.05, 0.9)),
+    Case("regression, SGD", None, lambda: mlp(R), R, SGD(0.03)),
+    Case("regression, Adam", None, lambda: mlp(R, 3), R, ADAM(3e-3)),
+    Case("regression, SiLU", None, lambda: mlp(R, 2, act=sg.silu), R, ADAM(3e-3)),
+    Case("regression, residual", None, lambda: residual(R, 4), R, ADAM(3e-3)),
+    Case("MLP, trained long", None, lambda: mlp(D), D, ADAM(3e-3), 64, 1000),
+    Case("regression, long", None, lambda: mlp(R), R, SGD(0.03), 32, 1000),
+]
+
+
+def train(case, seed):
+    """Make the run; return the trainer, its data and its losses."""
+    trainer = sg.Trainer(case.loss(), case.optimizer, seed=seed)
+    arrays = dict(data(case.kind))
+    arrays["x"] = arrays["x"] * np.float32(case.scale)
+    rng = np.random.default_rng(100 + seed)
+    losses = []
+    for _ in range(case.steps):
+        rows = rng.choice(len(arrays["x"]), case.batch, replace=False)
+        losses.append(trainer.step(**{n: a[rows] for n, a in arrays.items()}))
+    return trainer, arrays, losses
+
+
+def diagnosed(case, seed):
+    """Make the run and return its diagnosis."""
+    trainer, arrays, losses = train(case, seed)
+    return sg.diagnose(trainer, arrays, history=losses, batch_size=case.batch)
+
+
+def said(diagnosis):
+    """Return the kind of the first finding above a note, or ``healthy``."""
+    kinds = [f.kind for f in diagnosis.findings if f.severity != "note"]
+    return kinds[0] if kinds else "healthy"
+
+
+def table(rows):
+    """Return the confusion table: one row for each cause."""
+    counts = {}
+    for case, found in rows:
+        counts.setdefault(case.cause or "healthy", Counter())[found] += 1
+    lines = ["| planted | runs | right first | otherwise |", "|---|--:|--:|---|"]
+    for cause, found in counts.items():
+        total, right = sum(found.values()), found[cause]
+        rest = [f"{k} ({n})" for k, n in found.most_common() if k != cause]
+        lines.append(f"| {cause} | {total} | {right} | {', '.join(rest)} |")
+    broken = [(c, f) for c, f in rows if c.cause]
+    right = sum(c.cause == f for c, f in broken)
+    healthy = [f for c, f in rows if not c.cause]
+    lines.append(
+        f"\nBroken runs: the cause first in {right} of {len(broken)}.  Healthy runs: "
+        f"nothing above a note in {healthy.count('healthy')} of {len(healthy)}."
+    )
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--markdown", action="store_true", help="only the tables")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--only", default="", help="cases with this cause or name")
+    parser.add_argument("--verbose", action="store_true")
+    args = parser.parse_args()
+    for seed in args.seeds:
+        rows = []
+        for case in CASES:
+            if args.only not in f"{case.cause} {case.name}":
+                continue
+            began = time.perf_counter()
+            diagnosis = diagnosed(case, seed)
+            rows.append((case, said(diagnosis)))
+            if not args.markdown:
+                mark = " " if rows[-1][1] == (case.cause or "healthy") else "✗"
+                spent = time.perf_counter() - began
+                print(
+                    f"{mark} {case.cause or 'healthy':24}{case.name:26}"
+                    f"{[f.kind for f in diagnosis.findings if f.severity != 'note']} "
+                    f"{spent:.1f}s",
+                    flush=True,
+                )
+            if args.verbose:
+                print(diagnosis, diagnosis.evidence.trials, sep="\n")
+        half = "tuned on" if seed % 2 == 0 else "held out"
+        print(f"\nSeed {seed} ({half})\n\n{table(rows)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -229,11 +229,19 @@ def _late_nan(found: Evidence, instrument: Instrument, trials: Trials) -> str | 
         _, losses, arrays = trials.run(run.data, arrays, run.rate, run.batch, 1, seed)
         if losses and losses[-1] > 100 * max(abs(found.start.loss), 1e-3):
             return None
-        if _overflows(instrument(run.data, before)):
+        moved = max(_relative(arrays[n], before[n]) for n in names)
+        if moved > 3 or _overflows(instrument(run.data, before)):
             return None
         if not all(np.isfinite(arrays[n]).all() for n in names):
             return instrument.first_nan(run.data, before)
     return None
+
+
+def _relative(new: np.ndarray, old: np.ndarray) -> float:
+    """Return the size of a change as a part of what is changed."""
+    size = float(np.linalg.norm(np.float64(old)))
+    change = float(np.linalg.norm(np.float64(new) - np.float64(old)))
+    return change / size if size > 1e-2 and math.isfinite(change) else 0.0
 
 
 def _overflows(m: Measured) -> bool:

@@ -7,7 +7,6 @@ explains what came of it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -27,6 +26,7 @@ class Finding:
         causes: what explains it, most likely first.
         advice: what to do, in one sentence.
         severity: ``error``, ``warning`` or ``note``.
+        units: the numbers of the units that it is about.
         rank: the place among findings of one severity; causes come first.
     """
 
@@ -37,6 +37,7 @@ class Finding:
     advice: str = ""
     severity: str = "warning"
     rank: int = 50
+    units: list[int] = field(default_factory=list)
 
     def __str__(self) -> str:
         lines = [
@@ -73,18 +74,22 @@ def _blame(found: list[Finding]) -> None:
         min(faults, key=lambda f: f.rank).severity = "error"
 
 
-def number(value: float) -> str:
-    """Return a number with two digits.
+def ranges(numbers: list[int]) -> str:
+    """Return every number, runs of them as ranges.
 
-    >>> number(0.00012345), number(3.14159), number(12345.0)
-    ('0.00012', '3.1', '1.2e+04')
+    >>> ranges([0, 1, 2, 5, 7, 8])
+    '0–2, 5, 7–8'
     """
-    if not math.isfinite(value):
-        return {math.inf: "∞", -math.inf: "−∞"}.get(value, "NaN")
-    return f"{value:.2g}"
+    runs: list[list[int]] = []
+    for n in numbers:
+        if runs and n == runs[-1][1] + 1:
+            runs[-1][1] = n
+        else:
+            runs.append([n, n])
+    return ", ".join(f"{a}–{b}" if a < b else str(a) for a, b in runs)
 
 
-def listed(names: list[str] | list[int], most: int = 12) -> str:
+def listed(names: list[str], most: int = 12) -> str:
     """Return names with commas, the first ones if there are many."""
-    shown = ", ".join(map(str, names[:most]))
+    shown = ", ".join(names[:most])
     return shown + (f" and {len(names) - most} more" if len(names) > most else "")

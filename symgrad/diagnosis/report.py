@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from symgrad.diagnosis.evidence import Evidence
-from symgrad.diagnosis.findings import SEVERITIES, Finding, number
+from symgrad.diagnosis.findings import SEVERITIES, Finding
+from symgrad.drawing.colours import number
 from symgrad.errors import FormatError
 from symgrad.train.initialize import name_of
 

@@ -10,9 +10,10 @@ import numpy as np
 from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.tensor import Param, Tensor
 from symgrad.diagnosis.evidence import Evidence
-from symgrad.diagnosis.findings import Finding, Rule, listed, number
+from symgrad.diagnosis.findings import Finding, Rule, listed, ranges
 from symgrad.diagnosis.layers import dependents, trains
 from symgrad.diagnosis.measure import Measured
+from symgrad.drawing.colours import number
 from symgrad.train.initialize import fans, name_of
 
 FADED, GROWN = 1e-3, 1e3  # of a gradient, between the first and the last layer
@@ -194,7 +195,7 @@ def units(e: Evidence) -> Iterator[Finding]:
             size = _input_scale(e)
             yield Finding(
                 "saturated",
-                f"{u.activation.layer}: units {listed(u.flat)}"
+                f"{u.activation.layer}: units {ranges(u.flat)}"
                 if u.flat
                 else u.activation.layer,
                 f"{share:.0%} of the values of {u.activation.kind} have under a "
@@ -212,6 +213,7 @@ def units(e: Evidence) -> Iterator[Finding]:
                 "activation.",
                 "warning" if share > 0.5 else "note",
                 rank=15 if early else 35,
+                units=u.flat,
             )
 
 
@@ -220,10 +222,10 @@ def _dead(
 ) -> Finding:
     share = len(dead) / count
     severity = "error" if share == 1 else "warning" if share >= 0.4 else "note"
-    first = len(early) > 0.5 * len(dead)
+    first = 2 * len(early) > len(dead) and len(early) >= min(0.4, share) * count
     return Finding(
         "dead_relu",
-        f"{layer}: units {listed(dead)}",
+        f"{layer}: units {ranges(dead)}",
         f"{len(dead)} of {count} units are 0 on every sample, so no gradient passes "
         f"through them; {len(early)} were before training",
         ["their biases or weights keep the sum below 0 from the start"]
@@ -234,6 +236,7 @@ def _dead(
         + ", or use leaky_relu.",
         severity,
         rank=14 if first else 36,
+        units=dead,
     )
 
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Iterator
 
 from symgrad.diagnosis.evidence import TRIAL_STEPS, Evidence
-from symgrad.diagnosis.findings import Finding, number
+from symgrad.diagnosis.findings import Finding
+from symgrad.drawing.colours import number
 
 LATE = 34  # findings of a greater rank are consequences of the training
 

@@ -132,7 +132,7 @@ class Case:
     scale: float = 1.0  # of the inputs
 
 
-SGD, ADAM = sg.optim.SGD, sg.optim.Adam
+SGD, ADAM, RMS = sg.optim.SGD, sg.optim.Adam, sg.optim.RMSProp
 D, R = "digits", "regression"
 
 
@@ -147,10 +147,27 @@ def logs(kind):
     return loss_of(kind, dense(h, "out", 16, n_out), y)
 
 
-def roots(kind):
+def quotients(kind):
     x, y, n_in, n_out = inputs(kind)
     h = sg.relu(dense(x, "inner", n_in, 16))
-    return loss_of(kind, dense(sg.sqrt(h), "out", 16, n_out), y)
+    h = h / sg.max(h, axis=0, keepdims=True)  # 0/0 for units that are off
+    return loss_of(kind, dense(h, "out", 16, n_out), y)
+
+
+def shrinking(kind):
+    """A scale that training drives below 0, into a logarithm."""
+    s = sg.param("scale", (), init=1.0)
+    return mlp(kind) + 5 * s + 0.01 * sg.log(s)
+
+
+def adapted():
+    """Adapt a frozen layer by a product of low rank."""
+    x, y, n_in, n_out = inputs(D)
+    base = sg.param("base", (n_in, 32), init="he_normal", trainable=False)
+    A = sg.param("A", (n_in, 4), init="he_normal")
+    B = sg.param("B", (4, 32), init="zeros")
+    h = sg.relu(x @ (base + A @ B))
+    return loss_of(D, dense(h, "out", 32, n_out, "glorot_uniform"), y)
 
 
 CASES = [
@@ -209,7 +226,7 @@ CASES = [
     Case(
         "recurrent × 20, relu",
         "exploding",
-        lambda: recurrent(20, 2.4, sg.relu),
+        lambda: recurrent(20, 3.0, sg.relu),
         R,
         ADAM(1e-3),
     ),
@@ -285,9 +302,15 @@ CASES = [
     ),
     Case("MLP, batch 1", "batch_too_small", lambda: mlp(D), D, SGD(0.1), 1, 250),
     Case("MLP, batch 2", "batch_too_small", lambda: mlp(D), D, SGD(0.2), 2, 250),
-    Case("MLP, batch 1", "batch_too_small", lambda: mlp(R), R, SGD(0.15), 1, 250),
+    Case("MLP, batch 1", "batch_too_small", lambda: mlp(R), R, SGD(0.06), 1, 250),
     Case(
-        "residual, batch 1", "batch_too_small", lambda: residual(D), D, SGD(0.1), 1, 250
+        "residual, batch 1",
+        "batch_too_small",
+        lambda: residual(D),
+        D,
+        SGD(0.03),
+        1,
+        250,
     ),
     Case("MLP, biases −30", "dead_relu", lambda: mlp(D, bias=lopsided), D, SGD(0.1)),
     Case("MLP, biases −30", "dead_relu", lambda: mlp(R, 3, bias=lopsided), R, SGD(0.1)),
@@ -316,13 +339,13 @@ CASES = [
         scale=100.0,
     ),
     Case("first layer frozen", "frozen", lambda: mlp(D, frozen=(1,)), D, SGD(0.1)),
-    Case("both layers frozen", "frozen", lambda: mlp(R, frozen=(1, 2)), R, SGD(0.05)),
+    Case("both layers frozen", "frozen", lambda: mlp(R, frozen=(1, 2)), R, SGD(0.01)),
     Case("convolution frozen", "frozen", lambda: cnn(frozen=True), D, ADAM(1e-3)),
     Case("stop_gradient", "unreached", lambda: mlp(D, stop=1), D, SGD(0.1)),
     Case("stop_gradient", "unreached", lambda: mlp(R, 3, stop=2), R, SGD(0.05)),
     Case("log of negatives", "nan", lambda: logs(D), D, SGD(0.01)),
-    Case("root of relu", "nan", lambda: roots(D), D, SGD(0.01)),
-    Case("root of relu", "nan", lambda: roots(R), R, ADAM(1e-3)),
+    Case("0/0", "nan", lambda: quotients(D), D, SGD(0.01)),
+    Case("log of a scale", "nan", lambda: shrinking(R), R, SGD(0.01)),
     # healthy
     Case("MLP, SGD", None, lambda: mlp(D), D, SGD(0.1)),
     Case("MLP, momentum", None, lambda: mlp(D), D, SGD(0.03, 0.9)),
@@ -345,6 +368,9 @@ CASES = [
     Case("regression, Adam", None, lambda: mlp(R, 3), R, ADAM(3e-3)),
     Case("regression, SiLU", None, lambda: mlp(R, 2, act=sg.silu), R, ADAM(3e-3)),
     Case("regression, residual", None, lambda: residual(R, 4), R, ADAM(3e-3)),
+    Case("adapted, Adam", None, adapted, D, ADAM(1e-2)),
+    Case("MLP, 8 epochs of 16", None, lambda: mlp(D), D, SGD(0.05), 16, 512),
+    Case("ELU, RMSProp", None, lambda: mlp(D, 3, act=sg.elu), D, RMS(1e-3)),
     Case("MLP, trained long", None, lambda: mlp(D), D, ADAM(3e-3), 64, 1000),
     Case("regression, long", None, lambda: mlp(R), R, SGD(0.03), 32, 1000),
 ]

@@ -18,6 +18,7 @@ from symgrad.train.initialize import name_of
 from symgrad.train.optim import SGD, Optimizer
 
 TRIAL_STEPS = 40
+AGAIN_STEPS = 200  # at most, from the start
 MICRO_BATCHES = 24
 MOST = 4096  # samples that are measured
 
@@ -65,8 +66,8 @@ class Evidence:
             is no simple one.
         noise: the gradient noise scale there.
         trials: what changed -> the decrease of the loss, as a part of the first loss.
-        again: the same from the start, with a tenth or hundredth of the rate, whichever
-            falls further.
+        again: the same in as many steps from the start as the run has made (200 at
+            most), with a tenth or hundredth of the rate, whichever falls further.
         updates: parameter -> norm of the change that the next step makes.
         nan: the sentence that names the first node that makes a NaN.
     """
@@ -95,6 +96,11 @@ class Evidence:
         if not math.isfinite(self.now.loss):
             return math.inf
         return self.now.loss / self.start.loss if self.start.loss > 0 else 1.0
+
+    @property
+    def again_steps(self) -> int:
+        """How many steps ``again`` has made."""
+        return min(max(self.run.steps, TRIAL_STEPS), AGAIN_STEPS)
 
     @property
     def achieved(self) -> float:
@@ -204,8 +210,9 @@ def _try(found: Evidence, trials: Trials, base: Arrays) -> None:
         fallen = (before - after) / abs(found.start.loss or 1.0)
         found.trials[name] = fallen if math.isfinite(fallen) else -math.inf
     for factor in (0.1, 0.01):
+        rate = run.rate * factor
         after, _, _ = trials.run(
-            run.data, run.start, run.rate * factor, run.batch, TRIAL_STEPS
+            run.data, run.start, rate, run.batch, found.again_steps
         )
         fallen = (found.start.loss - after) / abs(found.start.loss or 1.0)
         found.again = max(found.again, fallen if math.isfinite(fallen) else -math.inf)
@@ -226,6 +233,8 @@ def _late_nan(found: Evidence, instrument: Instrument, trials: Trials) -> str | 
         before = {n: np.array(arrays[n]) for n in names}
         if not math.isfinite(trials.loss(run.data, before)):
             return instrument.first_nan(run.data, before)
+        rows = trials.rows(run.data, run.batch, np.random.default_rng(seed))
+        part = pick(run.model, run.data, rows)
         _, losses, arrays = trials.run(run.data, arrays, run.rate, run.batch, 1, seed)
         if losses and losses[-1] > 100 * max(abs(found.start.loss), 1e-3):
             return None
@@ -233,7 +242,8 @@ def _late_nan(found: Evidence, instrument: Instrument, trials: Trials) -> str | 
         if moved > 3 or _overflows(instrument(run.data, before)):
             return None
         if not all(np.isfinite(arrays[n]).all() for n in names):
-            return instrument.first_nan(run.data, before)
+            inputs = [name_of(t) for t in run.model.inputs]
+            return instrument.first_nan(dict(zip(inputs, part, strict=True)), before)
     return None
 
 

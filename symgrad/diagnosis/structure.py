@@ -184,7 +184,7 @@ def _flat(m: Measured) -> float:
 def units(e: Evidence) -> Iterator[Finding]:
     """Dead and saturated units, by layer."""
     before = {id(u.activation): u for u in e.start.units}
-    for u in e.now.units if e.now.finite else e.start.units:
+    for u in e.start.units if e.diverged or not e.now.finite else e.now.units:
         from_start = before[id(u.activation)]
         count = len(u.idle)
         if u.activation.kind == "relu" and u.dead:
@@ -287,7 +287,7 @@ def depth(e: Evidence) -> Iterator[Finding]:
             ["each block adds to the stream, whose variance grows with depth"],
             "Normalise what enters each block (layer_norm), or scale blocks by "
             "1/√depth.",
-            rank=18,
+            rank=12,
         )
     if gradients > GROWN or values > GROWN:
         yield Finding(
@@ -297,7 +297,7 @@ def depth(e: Evidence) -> Iterator[Finding]:
             ["every layer passes on more than it gets"],
             "Use weights of smaller gain, normalisation, or clip_norm= of the "
             "optimiser.",
-            rank=38 if late and values <= GROWN else 19,
+            rank=38 if late and values <= GROWN else 13,
         )
 
 

@@ -39,7 +39,9 @@ def rate_too_high(e: Evidence, found: list[Finding]) -> Iterator[Finding]:
     same, smaller = e.trials.get("same", 0.0), _smaller(e)
     symptom = e.diverged or e.oscillates or e.stuck
     heals = smaller > 0.05 and smaller > max(same, 0.0) + 0.1
-    better = e.again > max(e.achieved, 0.0) + 0.1  # already after these few steps
+    better = e.again > max(e.achieved, 0.0) + 0.1
+    hurt = any(f.rank > LATE and f.severity != "note" for f in found)
+    better = better or (hurt and 1 - e.again < 0.3 * e.remaining)
     if not (better or (symptom and (sharp or heals))) or _noisy(e):
         return
     shown = []
@@ -55,7 +57,7 @@ def rate_too_high(e: Evidence, found: list[Finding]) -> Iterator[Finding]:
         )
     if better:
         shown.append(
-            f"from the start, {TRIAL_STEPS} steps with a smaller one reach "
+            f"from the start, {e.again_steps} steps with a smaller one reach "
             f"{_percent(e.again)}, all steps with this one {_percent(e.achieved)}"
         )
     broken = [f for f in found if f.rank > LATE and f.severity == "error"]

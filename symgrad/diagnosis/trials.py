@@ -48,14 +48,18 @@ class Trials:
         held[self.rate][...] = rate
         self.program.bind(held)
         rng = np.random.default_rng(seed)
-        count = samples(self.model, data)
         losses = []
         for _ in range(steps):
-            rows = rng.choice(count, min(batch, count), replace=False)
+            rows = self.rows(data, batch, rng)
             losses.append(float(self.program(*pick(self.model, data, rows))))
             if not np.isfinite(losses[-1]):
                 break
         return self.loss(data, held), losses, held
+
+    def rows(self, data: Arrays, batch: int, rng: np.random.Generator) -> np.ndarray:
+        """Return the numbers of the samples of a batch."""
+        count = samples(self.model, data)
+        return rng.choice(count, min(batch, count), replace=False)
 
     def loss(self, data: Arrays, params: Arrays) -> float:
         """Return the loss on all data."""

@@ -1,0 +1,170 @@
+"""``sg.diagnose``: planted faults, healthy models, what it takes and refuses."""
+
+import math
+
+import numpy as np
+import pytest
+
+import symgrad as sg
+from symgrad.diagnosis.findings import ranges
+from tests.diagnosis import runs
+
+KINDS = {
+    *("vanishing", "exploding", "dead_relu", "saturated", "frozen", "unreached"),
+    *("nan", "loss_not_decreasing", "loss_diverged", "loss_oscillates"),
+    *("learning_rate_too_high", "learning_rate_too_low", "bad_initialization"),
+    *("missing_normalization", "batch_too_small"),
+}
+#: Cases that are run here: one of each cause at least, the quick ones.
+FAST = [
+    c
+    for c in runs.CASES
+    if c.name
+    in (
+        "MLP, SGD 3",
+        "tanh, Adam 0.5",
+        "MLP, SGD 1e-5",
+        "sigmoid × 12",
+        "recurrent, gain 1.6",
+        "residual × 16, no norm",
+        "MLP, zeros",
+        "tanh × 4, gain 20",
+        "MLP, batch 2",
+        "MLP, biases −30",
+        "tanh, inputs × 100",
+        "first layer frozen",
+        "stop_gradient",
+        "log of negatives",
+        "log of a scale",
+        "MLP, Adam",
+        "residual × 6",
+        "CNN, Adam",
+        "regression, SGD",
+        "adapted, Adam",
+        "MLP, trained long",
+    )
+]
+
+
+@pytest.mark.parametrize("case", FAST, ids=lambda c: f"{c.cause}: {c.name}, {c.kind}")
+def test_the_cause_is_found_first(case):
+    diagnosis = runs.diagnosed(case, 0)
+    assert runs.said(diagnosis) == (case.cause or "healthy"), str(diagnosis)
+    for f in diagnosis.findings:
+        assert f.kind in KINDS
+        assert f.severity in ("error", "warning", "note")
+        assert f.evidence
+        assert f.where
+        assert f.advice.endswith(".")
+
+
+def test_every_cause_is_planted():
+    symptoms = {k for k in KINDS if k.startswith("loss_")}
+    assert {c.cause for c in runs.CASES if c.cause} == KINDS - symptoms
+    assert sum(c.cause is not None for c in runs.CASES) >= 40
+    assert sum(c.cause is None for c in runs.CASES) >= 20
+
+
+def small(bias="zeros", dtype="float32"):
+    x = sg.input("x", ("n", 4), dtype)
+    W, b = sg.param("W", (4, 6), dtype=dtype), sg.param("b", (6,), bias, dtype=dtype)
+    return sg.mean((sg.relu(x @ W + b) @ sg.param("V", (6, 2), dtype=dtype)) ** 2)
+
+
+DATA = {"x": np.random.default_rng(0).normal(size=(64, 4))}
+
+
+def test_a_loss_alone_is_diagnosed():
+    loss = small(bias=[0, -99, 0, 0, -99, 0])
+    found = sg.diagnose(loss, DATA)
+    (finding,) = found.findings
+    assert (finding.kind, finding.severity) == ("dead_relu", "note")
+    assert finding.units == [1, 4]
+    assert finding.where == "W: units 1, 4"
+    assert found.healthy
+    assert math.isnan(found.layers[0]["update_to_weight"])
+
+
+def test_the_table_of_layers():
+    loss = small()
+    trainer = sg.Trainer(loss, sg.optim.SGD(0.1))
+    first, last = sg.diagnose(trainer, DATA).layers
+    assert (first["layer"], last["layer"]) == ("W", "V")
+    assert last["ratio_to_last"] == 1
+    before = {n: a.copy() for n, a in trainer.params.items()}
+    rows = np.random.default_rng(0).choice(64, 32, replace=False)  # the trial's batch
+    trainer.step(x=DATA["x"][rows])
+    change = np.linalg.norm(trainer.params["V"] - before["V"])
+    expected = change / np.linalg.norm(before["V"])
+    assert last["update_to_weight"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_run_is_not_changed():
+    trainer = sg.Trainer(small(), sg.optim.Adam(0.01))
+    trainer.fit(DATA, epochs=3, batch_size=16, progress=False)
+    before = {n: a.copy() for n, a in trainer.arrays.items()}
+    sg.diagnose(trainer, DATA)
+    for name, array in trainer.arrays.items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_parameters_that_the_loss_lacks_are_unreached():
+    loss = small()
+    params = sg.init(loss) | {"forgotten": np.ones(3)}
+    (finding,) = sg.diagnose(loss, DATA, params).findings
+    assert (finding.kind, finding.where) == ("unreached", "forgotten")
+
+
+def test_a_nan_is_named():
+    x = sg.input("x", ("n", 4))
+    with sg.scope("inner"):
+        h = sg.sqrt(x @ sg.param("W", (4, 2)))
+    (finding, *_) = sg.diagnose(sg.mean(h), DATA).findings
+    assert (finding.kind, finding.severity) == ("nan", "error")
+    assert "sqrt" in finding.evidence
+    assert "inner" in finding.evidence
+
+
+def test_text_and_page(tmp_path):
+    loss = small(bias=[0, -99, 0, 0, -99, 0])
+    found = sg.diagnose(loss, DATA)
+    assert "dead_relu (W: units 1, 4)" in str(found)
+    assert "gradient norm" in str(found)
+    assert "dead relu" in found._repr_html_()
+    page = found.save(tmp_path / "report.html").read_text()
+    for part in ("<svg", "Key formulas", "When this matters", "∂L/∂W"):
+        assert part in page
+    for outside in ("<script", "src=", "url(", "@import"):
+        assert outside not in page
+    with pytest.raises(sg.FormatError, match="suffix"):
+        found.save(tmp_path / "report.pdf")
+
+
+def test_names_are_escaped_in_the_page():
+    x = sg.input("x", ("n", 4))
+    with sg.scope("<script>alert(1)</script>"):
+        W = sg.param("W", (4, 2))
+    page = sg.diagnose(sg.mean((x @ W) ** 2), DATA)._repr_html_()
+    assert "<script" not in page
+
+
+def test_what_is_refused():
+    loss = small()
+    with pytest.raises(sg.GraphError, match="a loss or a trainer"):
+        sg.diagnose(3.0, DATA)
+    with pytest.raises(sg.GraphError, match="'x' missing"):
+        sg.diagnose(loss)
+    with pytest.raises(sg.ShapeError, match="does not suit"):
+        sg.diagnose(loss, {"x": np.ones(4)})
+    with pytest.raises(sg.SymgradError, match="history"):
+        sg.diagnose(loss, DATA, history=3)
+    with pytest.raises(sg.ShapeError, match="scalar"):
+        sg.diagnose(sg.input("z", (3,)), DATA)
+    with pytest.raises(sg.GraphError, match="params has no array for"):
+        sg.diagnose(loss, DATA, {"W": np.ones((4, 6))})
+
+
+def test_ranges():
+    assert ranges([]) == ""
+    assert ranges([3]) == "3"
+    assert ranges([0, 1, 3, 4, 5]) == "0–1, 3–5"

@@ -104,6 +104,7 @@ def batch_too_small(e: Evidence, found: list[Finding]) -> Iterator[Finding]:
         ["the noise of a step outweighs its gradient"],
         f"Use batches of at least {16 * (e.run.batch or 1)}, or lower the learning "
         "rate as the loss falls.",
+        "error" if e.diverged else "warning",
         rank=31,
     )
 

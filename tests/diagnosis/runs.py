@@ -304,7 +304,15 @@ CASES = [
     ),
     Case("MLP, batch 1", "batch_too_small", lambda: mlp(D), D, SGD(0.1), 1, 250),
     Case("MLP, batch 2", "batch_too_small", lambda: mlp(D), D, SGD(0.2), 2, 250),
-    Case("MLP, batch 1", "batch_too_small", lambda: mlp(R), R, SGD(0.02), 1, 250),
+    Case(
+        "tanh, batch 1",
+        "batch_too_small",
+        lambda: mlp(R, act=sg.tanh, init="glorot_normal"),
+        R,
+        SGD(0.1),
+        1,
+        250,
+    ),
     Case(
         "residual, batch 1",
         "batch_too_small",

@@ -62,6 +62,7 @@ class Evidence:
         start, now: the measurements before training and at present.
         sharpness: the largest eigenvalue of the Hessian, at present (or, if that is
             not finite, before training).
+        first_sharpness: the same before training.
         limit: the greatest stable ``lr·sharpness`` for this optimizer, None if there
             is no simple one.
         noise: the gradient noise scale there.
@@ -76,6 +77,7 @@ class Evidence:
     start: Measured
     now: Measured
     sharpness: float | None = None
+    first_sharpness: float | None = None
     limit: float | None = None
     noise: float | None = None
     trials: dict[str, float] = field(default_factory=dict)
@@ -149,7 +151,10 @@ def collect(run: Run) -> Evidence:
     reached = list(instrument.reached)
     measure = sharpness_of(run.model, reached)
     if measure is not None:
-        found.sharpness = measure(run.data, base)
+        found.first_sharpness = measure(run.data, run.start)
+        found.sharpness = found.first_sharpness
+        if base is not run.start:
+            found.sharpness = measure(run.data, base)
     found.limit = _limit(run.optimizer, run.rate)
     if run.optimizer is not None and run.batch and cuttable(run.model, run.data):
         trials = Trials(run.model, reached, run.optimizer)

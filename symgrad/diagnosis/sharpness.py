@@ -95,11 +95,11 @@ class Sharpness:
 
 
 def sharpness_of(model: Model, wrt: Sequence[Tensor]) -> Sharpness | None:
-    """Return the measure, or None where second derivatives do not exist.
+    """Return the measure, or None where there is nothing to derive by.
 
     Nor is it taken of very large graphs, whose second derivatives take long to compile.
     """
-    if len(model.order) > LARGEST:
+    if not wrt or len(model.order) > LARGEST:
         return None
     try:
         return Sharpness(model, wrt)

@@ -263,7 +263,8 @@ def depth(e: Evidence) -> Iterator[Finding]:
         f"{number(values)}"
     )
     plain = len(e.run.model.shortcuts) < 3
-    if gradients < FADED:
+    blocked = gradients == 0 and any(len(u.dead) == len(u.idle) for u in m.units)
+    if gradients < FADED and not blocked:
         slopes = {u.activation.kind for u in e.start.units}
         cause = (
             "sigmoid's slope is at most 1/4, and every layer multiplies by it"

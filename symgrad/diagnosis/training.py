@@ -32,25 +32,30 @@ def nan(e: Evidence, found: list[Finding]) -> Iterator[Finding]:
 
 def rate_too_high(e: Evidence, found: list[Finding]) -> Iterator[Finding]:
     """Steps longer than the curvature allows."""
-    if e.nan or (not e.trials and not (e.diverged or e.oscillates or e.stuck)):
+    if e.nan:
         return
     product, limit = e.product, e.limit
     sharp = product is not None and limit is not None and product > limit
     same, smaller = e.trials.get("same", 0.0), _smaller(e)
-    symptom = e.diverged or e.oscillates or e.stuck
+    # Before the first step, that the loss would rise is a symptom.
+    rises = e.run.steps == 0 and same < 0
+    symptom = e.diverged or e.oscillates or e.stuck or rises
     heals = smaller > 0.05 and smaller > max(same, 0.0) + 0.1
     better = e.again > max(e.achieved, 0.0) + 0.1
     hurt = any(f.rank > LATE and f.severity != "note" for f in found)
     better = better or (hurt and 1 - e.again < 0.3 * e.remaining)
+    better = better and e.run.steps >= 20
     if not (better or (symptom and (sharp or heals))) or _noisy(e):
         return
     shown = []
-    if product is not None and limit is not None:
+    steepest = max(e.sharpness or 0.0, e.first_sharpness or 0.0)
+    if limit is not None and e.run.rate and steepest:
+        when = "at the start " if steepest == e.first_sharpness else ""
         shown.append(
-            f"lr·sharpness = {number(e.run.rate or 0)}·{number(e.sharpness or 0)} = "
-            f"{number(product)}, stable below {number(limit)}"
+            f"lr·sharpness {when}= {number(e.run.rate)}·{number(steepest)} = "
+            f"{number(e.run.rate * steepest)}, stable below {number(limit)}"
         )
-    if e.trials:
+    if e.trials and heals:
         shown.append(
             f"in {TRIAL_STEPS} steps the loss falls by {_percent(same)} of its first "
             f"value with this rate, by {_percent(smaller)} with a smaller one"
@@ -66,16 +71,17 @@ def rate_too_high(e: Evidence, found: list[Finding]) -> Iterator[Finding]:
         "the optimiser",
         "; ".join(shown),
         ["steps are longer than the curvature of the loss allows"],
-        f"Lower the learning rate{_below(e)}.",
+        f"Lower the learning rate{_below(e, steepest)}.",
         "error" if e.diverged or broken else "warning",
         rank=30,
     )
 
 
-def _below(e: Evidence) -> str:
-    if e.product is None or not e.sharpness or e.limit is None or e.sharpness <= 0:
+def _below(e: Evidence, steepest: float) -> str:
+    """Say below what; a limit above the rate in use would be no advice."""
+    if e.limit is None or not e.run.rate or e.run.rate * steepest <= e.limit:
         return " tenfold, or warm it up"
-    return f" below {number(e.limit / e.sharpness)}, or warm it up"
+    return f" below {number(e.limit / steepest)}, or warm it up"
 
 
 def _smaller(e: Evidence) -> float:

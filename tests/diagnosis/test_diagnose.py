@@ -164,6 +164,42 @@ def test_what_is_refused():
         sg.diagnose(loss, DATA, {"W": np.ones((4, 6))})
 
 
+def test_a_trainer_before_its_first_step():
+    assert sg.diagnose(sg.Trainer(small(), sg.optim.SGD(0.1)), DATA).healthy
+    (first, *_) = sg.diagnose(sg.Trainer(small(), sg.optim.SGD(100.0)), DATA).findings
+    assert first.kind == "learning_rate_too_high"
+    assert "lr·sharpness" in first.evidence
+
+
+def test_losses_of_few_parts():
+    x = sg.input("x", ("n", 4))
+    W = sg.param("W", (4, 2), trainable=False)
+    assert sg.diagnose(sg.mean(x**2), DATA).layers == []
+    (finding,) = sg.diagnose(sg.mean((x @ W) ** 2), DATA).findings
+    assert finding.kind == "frozen"
+    assert sg.diagnose(sg.param("a", (), init=2.0) ** 2, {}).healthy
+
+
+def test_a_run_of_fit():
+    trainer = sg.Trainer(runs.mlp("digits"), sg.optim.Adam(1e-3))
+    trainer.fit(runs.data("digits"), epochs=3, batch_size=64, progress=False)
+    found = sg.diagnose(trainer, runs.data("digits"))
+    assert found.healthy
+    assert found.evidence.run.batch == 64
+    assert len(found.evidence.run.losses) == 3
+
+
+def test_inputs_of_a_fixed_size():
+    x = sg.input("x", (64, 4))
+    loss = sg.mean((x @ sg.param("W", (4, 3))) ** 2)
+    assert sg.diagnose(sg.Trainer(loss, sg.optim.SGD(0.1)), DATA).healthy
+
+
+def test_a_history_alone_shows_divergence():
+    (finding,) = sg.diagnose(small(), DATA, history=[1.0, 2.0, math.nan]).findings
+    assert finding.kind == "loss_diverged"
+
+
 def test_ranges():
     assert ranges([]) == ""
     assert ranges([3]) == "3"

@@ -134,7 +134,7 @@ def _run(
 
 
 def _history(trainer: Trainer | None) -> Any:
-    return None if trainer is None else trainer.history
+    return None if trainer is None else trainer.losses or trainer.history
 
 
 def _batch_size(trainer: Trainer, data: Mapping[str, np.ndarray]) -> int:

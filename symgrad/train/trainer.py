@@ -26,6 +26,7 @@ from symgrad.train.initialize import (
 )
 from symgrad.train.optim import Optimizer
 from symgrad.train.progress import Silent, shown_on_stderr
+from symgrad.train.watch import Watch
 
 Metrics = Mapping[str, Tensor]
 
@@ -38,6 +39,8 @@ class Trainer:
         optimizer: one of ``sg.optim``.
         seed: fixes the initial values and the order of samples.
         threads: how many threads to use; None for the usual number.
+        watch: keep the loss of each step in ``losses``, and stop at the first NaN,
+            naming the node that made it.
 
     Attributes:
         history: one row for each completed epoch.
@@ -55,6 +58,7 @@ class Trainer:
         optimizer: Optimizer,
         seed: int = 0,
         threads: int | None = None,
+        watch: bool = False,
     ) -> None:
         trainable, frozen = _leaves(loss)
         if not isinstance(optimizer, Optimizer):
@@ -65,7 +69,8 @@ class Trainer:
         self.loss, self.optimizer = loss, optimizer
         self._seed, self._threads = checked_seed(seed), threads
         self._inputs = {name_of(t): t for t in inputs_of([loss])}
-        updates = optimizer.updates(trainable, grad(loss, trainable))
+        gradients = grad(loss, trainable)
+        updates = optimizer.updates(trainable, gradients)
         check_names([*updates.values, *frozen, updates.rate])
         self._names = [name_of(p) for p in (*trainable, *frozen)]
         self._arrays = init([loss, *updates.values, updates.rate], self._seed)
@@ -75,6 +80,13 @@ class Trainer:
             list(self._inputs.values()), loss, threads=threads, updates=updates.values
         )
         self.program.bind(self._arrays)
+        self._watch = (
+            Watch(
+                list(self._inputs.values()), loss, gradients, self._arrays, self._rate
+            )
+            if watch
+            else None
+        )
         self._programs: dict[tuple[Tensor, ...], Any] = {}
         self.history = History()
         self.epochs = 0
@@ -84,6 +96,11 @@ class Trainer:
     def steps(self) -> int:
         """How many steps have been made."""
         return int(self._step)
+
+    @property
+    def losses(self) -> list[float]:
+        """The loss before each step, of a trainer with ``watch=True``; else nothing."""
+        return [] if self._watch is None else self._watch.losses
 
     @property
     def params(self) -> dict[str, np.ndarray]:
@@ -116,6 +133,8 @@ class Trainer:
     def _advance(self, batch: Iterable[np.ndarray]) -> float:
         """Make a step: the whole of it or, as it has its own counter, visibly none."""
         self._rate[...] = self.optimizer.rate(int(self._step))
+        if self._watch is not None:
+            return self._watch.step(self.program, list(batch))
         return float(self.program(*batch))
 
     # -- epochs ------------------------------------------------------------------------
@@ -301,6 +320,8 @@ class Trainer:
         self.history = History(facts["history"])
         for name, array in arrays.items():
             self._arrays[name][...] = array
+        if self._watch is not None:
+            self._watch.forget()
 
 
 def _leaves(loss: Any) -> tuple[list[Tensor], list[Tensor]]:

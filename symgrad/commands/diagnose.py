@@ -107,6 +107,8 @@ def _finding(f: Finding) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
     title = Text(f.kind.replace("_", " "), style=f"bold {COLOURS[f.severity]}")
     title.append(f"  {f.severity}, {f.where}", style="not bold default")
+    if f.severity == "note":
+        return title
     grid.add_row(title)
     words = Table.grid(padding=(0, 2))
     rows = (("evidence", f.evidence), ("causes", "; ".join(f.causes)))

@@ -29,6 +29,7 @@ border-bottom:1px solid #e5e7eb;vertical-align:top}
 .sg-report .finding p{margin:.15rem 0}
 .sg-report .scroll{overflow-x:auto}
 .sg-report pre{font:13px/1.5 ui-monospace,monospace;margin:0}
+.sg-report summary{cursor:pointer;color:#4b5563}
 .sg-report svg{max-width:100%;height:auto}
 """
 
@@ -51,7 +52,8 @@ def fragment(d: Diagnosis) -> str:
         f'<section class="sg-report"><style>{STYLE}</style>',
         f"<h1>{_headline(d)}</h1>",
         f'<p class="lead">{escape(d.summary())}</p>',
-        *map(_finding, d.findings),
+        *(_finding(f) for f in d.findings if f.severity != "note"),
+        *_notes(d),
         "<h2>Layers</h2>",
         chart(d),
         _table(d),
@@ -65,6 +67,13 @@ def _headline(d: Diagnosis) -> str:
     if not serious:
         return "Nothing wrong found"
     return escape(f"First cause: {serious[0].kind.replace('_', ' ')}")
+
+
+def _notes(d: Diagnosis) -> Iterator[str]:
+    if d.notes:
+        count = f"{len(d.notes)} note{'s' if len(d.notes) > 1 else ''}"
+        inside = "".join(map(_finding, d.notes))
+        yield f"<details><summary>{count}</summary>{inside}</details>"
 
 
 def _finding(f: Finding) -> str:

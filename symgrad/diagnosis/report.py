@@ -45,6 +45,11 @@ class Diagnosis:
         """Is there nothing but notes?"""
         return all(f.severity == "note" for f in self.findings)
 
+    @property
+    def notes(self) -> list[Finding]:
+        """The findings that are worth knowing, but not wrong."""
+        return [f for f in self.findings if f.severity == "note"]
+
     @cached_property
     def layers(self) -> list[Row]:
         """One row for each layer, in the order of the data; columns as ``COLUMNS``.
@@ -89,7 +94,9 @@ class Diagnosis:
             if n
         )
         parts = [said or "No findings: nothing is wrong that was looked for."]
-        parts += [str(f) for f in self.findings]
+        parts += [str(f) for f in self.findings if f.severity != "note"]
+        notes = [f"note: {f.kind} ({f.where})" for f in self.notes]
+        parts += ["\n".join(notes)] if notes else []
         parts.append(self.table())
         parts.append(self.summary())
         return "\n\n".join(parts)

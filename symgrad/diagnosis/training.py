@@ -140,7 +140,8 @@ def rate_too_low(e: Evidence, found: list[Finding]) -> Iterator[Finding]:
 
 def symptoms(e: Evidence, found: list[Finding]) -> Iterator[Finding]:
     """What the loss does, with what explains it."""
-    causes = [f.kind for f in sorted(found, key=_order) if f.severity != "note"]
+    causes = [f.kind for f in sorted(found, key=_rank) if f.severity != "note"]
+    causes = list(dict.fromkeys(causes))
     first = f"from {number(e.start.loss)} to {number(e.now.loss)}"
     advice = "Deal with the first cause." if causes else "Look at data and labels."
     if e.diverged:
@@ -154,8 +155,8 @@ def symptoms(e: Evidence, found: list[Finding]) -> Iterator[Finding]:
         yield Finding("loss_not_decreasing", "the loss", first, causes, advice, rank=92)
 
 
-def _order(f: Finding) -> tuple[int, int]:
-    return ("error", "warning", "note").index(f.severity), f.rank
+def _rank(f: Finding) -> int:
+    return f.rank
 
 
 def _percent(part: float) -> str:

@@ -53,7 +53,7 @@ class Watch:
         if not self._since or len(self._since) == EVERY:
             self._copy = {n: np.array(a) for n, a in self._arrays.items()}
             self._since.clear()
-        self._since.append((float(self._rate), [np.array(a) for a in batch]))
+        self._since.append((self._rate.item(), [a.copy() for a in batch]))
         loss = float(run(*batch))
         self.losses.append(loss)
         if not math.isfinite(loss):

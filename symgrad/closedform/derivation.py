@@ -12,7 +12,8 @@ from symgrad.closedform.numeric import Function, Report, compare
 from symgrad.closedform.steps import Step
 from symgrad.closedform.text import line, mathematics
 from symgrad.declare.tensor import Tensor
-from symgrad.notation import formula, latex
+from symgrad.notation import formula, latex, mathml
+from symgrad.notation.mathml import math_element
 
 __all__ = ["Derivation", "Report", "Step"]
 
@@ -95,17 +96,13 @@ class Derivation:
     def mathml(self) -> str:
         """Return the result as presentation MathML."""
         if isinstance(self.result, Tensor):
-            text = html.escape(_text(self.result))
-            inner = f"<mtext>{text}</mtext>"
-        else:
-            import sympy as sp
+            return mathml(self.result)
+        import sympy as sp
 
-            shown = self.result
-            if isinstance(shown, list):
-                shown = sp.Matrix(shown)
-            inner = mathematics(shown)
-        namespace = "http://www.w3.org/1998/Math/MathML"
-        return f'<math xmlns="{namespace}">{inner}</math>'
+        shown = self.result
+        return math_element(
+            mathematics(sp.Matrix(shown) if isinstance(shown, list) else shown)
+        )
 
     def _repr_html_(self) -> str:
         rows = [

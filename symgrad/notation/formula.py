@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from symgrad.declare.tensor import Param, Tensor, topological
 from symgrad.errors import GraphError
 from symgrad.notation.define import SHORT, Definitions
+from symgrad.notation.mathml import math_element, mathml_text, row, sign
 from symgrad.notation.render import unicode_text
 from symgrad.notation.syntax import Form, cost, sym
 from symgrad.notation.tex import latex_text
@@ -17,6 +18,7 @@ from symgrad.simplification import simplify
 
 Text = Callable[[Form], str]
 PRODUCT = 8  # the size of the term of a matrix times a vector
+_EQUALS = sign("=")
 
 
 def formula(t: Tensor, where: bool = True) -> str:
@@ -55,6 +57,27 @@ def latex(t: Tensor, where: bool = True) -> str:
     lines += [rf"& \quad {_line(e, latex_text)} \\" for e in rest]
     lines[-1] = lines[-1].removesuffix(r" \\")
     return "\n".join([r"\begin{aligned}", *lines, r"\end{aligned}"])
+
+
+def mathml(t: Tensor, where: bool = True) -> str:
+    """Return the formula of a tensor as a MathML element.
+
+    >>> import symgrad as sg
+    >>> x = sg.input("x", (3,))
+    >>> print(mathml(sg.sqrt(x)).partition(">")[2])
+    <msqrt><mi>x</mi></msqrt></math>
+    """
+    first, *rest = _equations(t)
+    main = _line(first, mathml_text, _EQUALS)
+    if not where or not rest:
+        return math_element(main)
+    lines = [main, *(_line(e, mathml_text, _EQUALS) for e in rest)]
+    heads = ["", "<mtext>where\u00a0</mtext>", *[""] * (len(lines) - 2)]
+    rows = (
+        f"<mtr><mtd>{head}</mtd><mtd>{line}</mtd></mtr>"
+        for head, line in zip(heads, lines, strict=True)
+    )
+    return math_element(f'<mtable columnalign="left">{"".join(rows)}</mtable>')
 
 
 def parameter_gradients(
@@ -130,9 +153,10 @@ def _length(equations: Sequence[tuple[Form | None, Form]]) -> tuple[int, int]:
     return indexed, sum(cost(right) + 1 for _, right in equations)
 
 
-def _line(equation: tuple[Form | None, Form], text: Text) -> str:
+def _line(equation: tuple[Form | None, Form], text: Text, equals: str = " = ") -> str:
     left, right = equation
-    return text(right) if left is None else f"{text(left)} = {text(right)}"
+    shown = text(right) if left is None else f"{text(left)}{equals}{text(right)}"
+    return shown if left is None or equals == " = " else row(shown)
 
 
 def _where(equations: Sequence[tuple[Form | None, Form]]) -> list[str]:

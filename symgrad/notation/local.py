@@ -13,13 +13,21 @@ from symgrad.notation.indexed import Indexed
 from symgrad.notation.lower import Lowering, below
 from symgrad.notation.matrix import Matrices, view_of
 from symgrad.notation.render import unicode_text
-from symgrad.notation.syntax import Form
+from symgrad.notation.syntax import Form, call, sym
 from symgrad.notation.terms import Term, axis, ref
 
 
 def local_formula(
     t: Tensor, names: Mapping[Tensor, str], result: Tensor | None = None
 ) -> tuple[str, bool]:
+    """Return ``local_form`` as text."""
+    form, is_matrix = local_form(t, names, result)
+    return unicode_text(form), is_matrix
+
+
+def local_form(
+    t: Tensor, names: Mapping[Tensor, str], result: Tensor | None = None
+) -> tuple[Form, bool]:
     """Return the formula of ``t`` over the named tensors; True if in matrix notation.
 
     Args:
@@ -31,8 +39,9 @@ def local_formula(
     """
     if isinstance(t.op, Reshape):
         inner = t.args[0]
-        shown = names[inner] if inner in names else local_formula(inner, names)[0]
-        return f"reshape({shown})", True
+        named = inner in names
+        shown = sym(names[inner]) if named else local_form(inner, names)[0]
+        return call("reshape", shown), True
     known = _with_reshapes(t, names)
     term = local_term(t, known)
     if result is not None:
@@ -40,8 +49,8 @@ def local_formula(
         term = _mentioning(result, term, others)
     form = matrix_form(term, t.ndim, known)
     if form is not None:
-        return unicode_text(form), True
-    return unicode_text(Indexed(known, t.ndim).form(term)), False
+        return form, True
+    return Indexed(known, t.ndim).form(term), False
 
 
 def _with_reshapes(t: Tensor, names: Mapping[Tensor, str]) -> Mapping[Tensor, str]:

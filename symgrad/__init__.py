@@ -53,6 +53,7 @@ _LAZY = {
     "simplify": "symgrad.simplification",
     "explain_rewrites": "symgrad.simplification",
     "compile": "symgrad.pipeline",
+    "load": "symgrad.pipeline",
     "Program": "symgrad.run.program",
     "init": "symgrad.train.initialize",
     "Trainer": "symgrad.train.trainer",

@@ -13,10 +13,18 @@ from symgrad.declare.retype import retyped
 from symgrad.declare.tensor import Input, Param, Tensor, as_tensor, topological
 from symgrad.derivation.reverse import flatten, unflatten
 from symgrad.emit.kernels import emit
-from symgrad.errors import DTypeError, GraphError, ShapeError
+from symgrad.errors import (
+    DTypeError,
+    FormatError,
+    GraphError,
+    ShapeError,
+    SymgradError,
+)
 from symgrad.run.layout import Parts
 from symgrad.run.program import Program
 from symgrad.schedule.plan import schedule
+from symgrad.serialize import graph
+from symgrad.serialize.graph import Declaration
 from symgrad.simplification import simplify_outputs
 
 
@@ -52,6 +60,9 @@ def compile(
     _check_updates(updates)
     if dtype is not None:
         inputs, targets, updates = _retyped(inputs, targets, updates, dtype)
+    declaration = Declaration(
+        list(inputs), unflatten(outputs, targets), updates, nan_check
+    )
     values = list(updates.values())
     seconds: dict[str, float] = {}
     simple = simplify_outputs([*targets, *values])
@@ -83,7 +94,34 @@ def compile(
         nan_check,
         seconds,
     )
-    return Program(parts)
+    return Program(parts, declaration)
+
+
+def load(path: Any, *, threads: int | None = None) -> Program:
+    """Return the program that ``Program.save`` wrote to a file.
+
+    The file holds the declared graph and no code: the program is compiled from it
+    again, which finds its kernels in the cache.  Its ``inputs``, ``outputs`` and
+    ``updates`` are the tensors of the graph, to draw, diagnose or compile otherwise.
+
+    Args:
+        path: the file.
+        threads: as in ``sg.compile``.
+
+    Raises:
+        FormatError: the file cannot be read, or is not a program; it says where.
+    """
+    found = graph.load(path)
+    try:
+        return compile(
+            found.inputs,
+            found.outputs,
+            threads=threads,
+            nan_check=found.nan_check,
+            updates=found.updates,
+        )
+    except SymgradError as error:
+        raise FormatError(f"{path} holds no program: {error}") from error
 
 
 def _retyped(

@@ -17,7 +17,7 @@ STAGES = (
     ("errors",),
     ("cache",),
     ("declare", "data"),
-    ("derivation",),
+    ("derivation", "serialize"),
     ("simplification",),
     ("notation",),
     ("schedule",),
@@ -39,6 +39,8 @@ RANK = {name: rank for rank, names in enumerate(STAGES) for name in names}
 #: Package -> the modules that may import it, and whether only inside functions.
 KEEPERS = {
     "sympy": (("derivation/symbolic.py", "closedform/"), True),
+    "safetensors": (("serialize/container.py",), True),
+    "onnx": (("interop/",), True),
     "numba": (("emit/", "run/compiler.py", "run/frontend.py"), False),
     "llvmlite": (("emit/", "run/"), False),
     "graphviz": (("drawing/",), False),

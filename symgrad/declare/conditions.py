@@ -49,7 +49,7 @@ def _is_conditional(t: Tensor) -> bool:
         return product(t.shape) != product(t.args[0].shape)
     if not isinstance(c, Comprehension):
         return False
-    shapes = (c.extents, *(x.shape for x in t.args))
+    shapes = (c.extents, t.shape, *(x.shape for x in t.args))
     if not any(isinstance(s, Dim) for shape in shapes for s in shape):
         return False
     return not all(map(_surely_positive, c.extents)) or any(_unsure_reads(t, c))
@@ -64,11 +64,14 @@ def _surely_positive(size: Size) -> bool:
 
 
 def _unsure_reads(t: Tensor, c: Comprehension) -> Iterable[tuple[Tensor, int, Index]]:
-    """Yield operand, dimension and index where one may be out of range.
+    """Yield tensor, dimension and index where one may be out of range.
 
-    A guard keeps a statement from reading out of range.  Indices from data are clamped,
-    so they are in range unless there is nothing to read.
+    A guard keeps a statement from reading out of range, but not from adding 0 there.
+    Indices from data are clamped, so they are in range unless there is nothing to read.
     """
+    for d, (index, extent) in enumerate(zip(c.target or (), t.shape, strict=False)):
+        if not surely_holds(Guard(index, extent), c.extents):
+            yield t, d, index
     if c.guards:
         return
     for read in c.reads:

@@ -18,6 +18,8 @@ from symgrad.run import kernels
 from symgrad.run.arrays import ArgumentBinder, ArgumentSpec
 from symgrad.run.layout import Layout, Parts
 from symgrad.run.pool import checked_threads, default_threads
+from symgrad.serialize import graph
+from symgrad.serialize.graph import Declaration
 
 #: Layouts for so many combinations of sizes are kept; the one used longest ago goes.
 MOST_LAYOUTS = 16
@@ -33,8 +35,9 @@ class Program:
     array([2., 2., 2.], dtype=float32)
     """
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, declaration: Declaration) -> None:
         self._parts = parts
+        self._declaration = declaration
         texts = [k.text for _, k in parts.kernels]
         start = time.perf_counter()
         self._addresses = kernels.addresses(texts)
@@ -184,6 +187,33 @@ class Program:
         return self._layouts[key]
 
     # -- looking -----------------------------------------------------------------------
+
+    @property
+    def inputs(self) -> list[Tensor]:
+        """The inputs, in the order of the program's arguments."""
+        return list(self._declaration.inputs)
+
+    @property
+    def outputs(self) -> Any:
+        """The declared tensors that a call gives the values of, in their structure."""
+        return self._declaration.outputs
+
+    @property
+    def updates(self) -> dict[Tensor, Tensor]:
+        """The parameters that a call writes, each with its new value."""
+        return dict(self._declaration.updates)
+
+    def save(self, path: Any) -> None:
+        """Write the declared graph to a file, from which ``sg.load`` makes the program.
+
+        The file is safetensors with the graph as JSON: nothing in it can be executed.
+        It holds constants, and how parameters start (a function is not kept), but not
+        the arrays of ``bind`` and of calls.
+
+        Raises:
+            FormatError: the file cannot be written; an old one stays as it was.
+        """
+        graph.save(self._declaration, path)
 
     @property
     def source(self) -> str:

@@ -1,0 +1,1 @@
+"""Graphs as files: safetensors with the graph as JSON, and nothing executable."""

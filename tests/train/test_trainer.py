@@ -381,7 +381,7 @@ def test_damaged_files(tmp_path):
     save_file({"w": np.zeros(3)}, path)
     with pytest.raises(sg.FormatError, match="not a training run"):
         t.load(path)
-    save_file({}, path, {"format": checkpoint.FORMAT, "version": "99"})
+    save_file({}, path, {"format": checkpoint.FILE.mark, "version": "99"})
     with pytest.raises(sg.FormatError, match="has version 99"):
         t.load(path)
 

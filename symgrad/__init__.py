@@ -61,6 +61,7 @@ _LAZY = {
     "formula": "symgrad.notation",
     "latex": "symgrad.notation",
     "draw": "symgrad.drawing",
+    "plot_descent": "symgrad.drawing.descent_plot",
     "diagnose": "symgrad.diagnosis.public",
 }
 _MODULES = ("optim",)

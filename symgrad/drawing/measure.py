@@ -28,19 +28,37 @@ def norms(
         GraphError: an input has no array.
     """
     from symgrad.pipeline import compile
-    from symgrad.train.initialize import init
 
     if not tensors:
         return []
     sizes = [_norm(t) for t in tensors]
     order = topological(sizes)
     inputs = [n for n in order if isinstance(n.op, Input)]
+    arrays, values = arguments(loss, inputs, order, data, params)
+    found = compile(inputs, sizes)(*arrays, params=values)
+    return [float(v) for v in found]
+
+
+def arguments(
+    loss: Tensor,
+    inputs: Sequence[Tensor],
+    order: Sequence[Tensor],
+    data: Mapping[str, Any] | None,
+    params: Mapping[str, Any] | None,
+) -> tuple[list[Any], dict[str, Any]]:
+    """Return the arrays of some inputs, and of the parameters among some nodes.
+
+    Raises:
+        GraphError: one has no array.
+    """
+    from symgrad.train.initialize import init
+
     given = dict(data or {})
     missing = [n for n in inputs if n.name not in given]
     if missing:
         names = ", ".join(n.describe() for n in missing)
         raise GraphError(
-            f"the flow of the gradient is measured on data, and there is none for "
+            f"the gradient is measured on data, and there is none for "
             f"{names}; give data={{{missing[0].name!r}: array, …}}"
         )
     needed = [n.name or "" for n in order if isinstance(n.op, Param)]
@@ -48,10 +66,7 @@ def norms(
     absent = [n for n in needed if n not in values]
     if absent:
         raise GraphError(f"params has no array for {', '.join(map(repr, absent))}")
-    program = compile(inputs, sizes)
-    arrays = [given[n.name or ""] for n in inputs]
-    found = program(*arrays, params={n: values[n] for n in needed})
-    return [float(v) for v in found]
+    return [given[n.name or ""] for n in inputs], {n: values[n] for n in needed}
 
 
 def _norm(t: Tensor) -> Tensor:

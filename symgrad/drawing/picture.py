@@ -49,7 +49,7 @@ class Drawing:
             content = self.svg.encode()
         else:
             content = render(self.dot, suffix[1:])
-        _write(target, content)
+        write(target, content)
         return target
 
     def _repr_svg_(self) -> str:
@@ -62,7 +62,7 @@ class Drawing:
         return f"<Drawing with {self.dot.count(' [label=<')} nodes>"
 
 
-def _write(target: Path, content: bytes) -> None:
+def write(target: Path, content: bytes) -> None:
     """Write a file beside its place and move it there."""
     try:
         handle, name = tempfile.mkstemp(

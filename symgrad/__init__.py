@@ -63,6 +63,7 @@ _LAZY = {
     "draw": "symgrad.drawing",
     "plot_descent": "symgrad.drawing.descent_plot",
     "diagnose": "symgrad.diagnosis.public",
+    "gradient_bound": "symgrad.prediction.bound",
 }
 _MODULES = ("optim",)
 

@@ -28,6 +28,7 @@ STAGES = (
     ("closedform",),
     ("nn",),
     ("train",),
+    ("prediction",),
     ("interop",),
     ("drawing",),
     ("diagnosis",),

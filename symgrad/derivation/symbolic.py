@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 from symgrad.cache import get, put
@@ -36,18 +37,44 @@ def slope(fn: str, position: int) -> Expr:
 
 
 def _remembered(body: Expr, name: str) -> Expr:
-    """Return a derivative from the cache on disk, else SymPy's.
+    """Return a derivative from the cache on disk, else SymPy's."""
+    question = f"{body} by {name}"
+    return _cached("slope", question, lambda: differentiate(body, name))
+
+
+def _cached(what: str, question: str, answer: Callable[[], Expr]) -> Expr:
+    """Return an expression from the cache on disk, else SymPy's.
 
     Importing SymPy takes longer than everything else that a warm start does.
     """
-    question = f"{body} by {name}".encode()
-    key = f"slope-{_RULES}-{hashlib.blake2b(question, digest_size=16).hexdigest()}"
+    digest = hashlib.blake2b(question.encode(), digest_size=16).hexdigest()
+    key = f"{what}-{_RULES}-{digest}"
     known = get(key)
     if known is not None:
         return scalar.parse(known.decode())
-    found = differentiate(body, name)
+    found = answer()
     put(key, repr(found).encode())
     return found
+
+
+def simplified(e: Expr) -> Expr:
+    """Return an equal expression over variables as SymPy simplifies it.
+
+    It is ``e`` itself where the result has no place in a kernel.
+
+    >>> simplified(scalar.parse("sinh(x)/cosh(x)"))
+    tanh(x)
+    """
+
+    def answer() -> Expr:
+        import sympy
+
+        try:
+            return from_sympy(sympy.simplify(to_sympy(e)))
+        except (DerivationError, NotImplementedError, ValueError):
+            return e
+
+    return _cached("simplified", repr(e), answer)
 
 
 def differentiate(body: Expr, name: str) -> Expr:

@@ -84,6 +84,7 @@ def compile(
     parts = Parts(
         inputs,
         simple[: len(targets)],
+        isinstance(outputs, Tensor),
         _rebuilder(outputs),
         params,
         new,
@@ -139,12 +140,15 @@ def _retyped(
     return [found.get(t, t) for t in inputs], [found[t] for t in targets], new
 
 
-def _rebuilder(structure: Any) -> Callable[[list], Any]:
-    """Return the function that puts arrays into the structure of the outputs."""
+def _rebuilder(structure: Any) -> Callable[[list], Any] | None:
+    """Return the function that puts a list of arrays into the outputs' structure.
+
+    There is none for one tensor, nor for a list of tensors.
+    """
     if isinstance(structure, Tensor):
-        return lambda found: found[0]
+        return None
     if type(structure) is list and all(isinstance(t, Tensor) for t in structure):
-        return lambda found: found
+        return None
     return lambda found: unflatten(structure, found)
 
 

@@ -22,6 +22,7 @@ A kernel is the text of a module with one function `kernel(operands, lo, hi)`:
 | `driver` | `run(table, threads=None)` | runs a table of kernels |
 | `driver` | `prepare(table, threads)` | a function that does so at the least cost |
 | `arrays` | `ArgumentBinder(specs, operands).bind` | arrays to operands, checked |
+| `entry` | `entry(inputs, outputs, operands, rows)` | a small program as a built-in |
 | `pool` | `default_threads()` | what `threads=None` means |
 
 A table has int64 rows `[fn, operands, lo, hi, grain, operand_stride]`, see `driver`.

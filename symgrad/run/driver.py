@@ -28,6 +28,15 @@ _ROW_BYTES = 8 * len(COLUMNS)
 _RUN = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 4)
 
 
+def native_driver(threads: int) -> tuple[int, int, int]:
+    """Return the address of native code that runs a table, with what it takes.
+
+    It takes the table's address, its number of rows, the number of threads and the
+    pool's state.
+    """
+    return address(driver_texts.RUN), threads, pool().address
+
+
 def prepare(table: np.ndarray, threads: int | None = None) -> Callable[[], None]:
     """Return a function that runs the table: the cheapest call there is.
 
@@ -38,8 +47,8 @@ def prepare(table: np.ndarray, threads: int | None = None) -> Callable[[], None]
     if not table.flags.c_contiguous:
         raise ValueError("a program's table must be contiguous")
     threads = default_threads() if threads is None else checked_threads(threads)
-    native = _RUN(address(driver_texts.RUN))
-    start, rows, state = table.ctypes.data, len(table), pool().address
+    code, threads, state = native_driver(threads)
+    native, start, rows = _RUN(code), table.ctypes.data, len(table)
     call = partial(native, *map(ctypes.c_int64, (start, rows, threads, state)))
 
     def run_prepared(_table: np.ndarray = table) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from sys import getrefcount
 from typing import Any
@@ -17,12 +17,15 @@ from symgrad.emit.writer import KernelText, Slot
 from symgrad.errors import NumericError
 from symgrad.run import blas
 from symgrad.run.arrays import ArgumentBinder, ArgumentSpec
-from symgrad.run.driver import COLUMNS, prepare
+from symgrad.run.driver import COLUMNS, native_driver, prepare
+from symgrad.run.entry import entry
 from symgrad.schedule.memory import ALIGNMENT, Life, arena
 from symgrad.schedule.plan import Plan
 
 #: A kernel is split over threads where it costs more than this many additions.
 PARALLEL = 250_000
+#: A program that costs less than that runs while Python's lock is held.
+SMALL = 250_000
 _probe = [np.empty(0)]
 #: The reference count, taken in this way, of an array that only a list refers to.
 _ALONE = getrefcount(_probe[0])
@@ -34,7 +37,8 @@ class Parts:
 
     inputs: list[Tensor]
     outputs: list[Tensor]
-    rebuild: Any
+    single: bool  # the outputs are one tensor, not a structure of tensors
+    rebuild: Callable[[list], Any] | None  # from a list of arrays, if not list or array
     params: list[Tensor]
     updates: dict[Tensor, Tensor]
     conditional: list[Tensor]  # what does not have a value at all sizes
@@ -43,6 +47,10 @@ class Parts:
     threads: int | None
     nan_check: bool
     seconds: dict[str, float]
+
+
+def nothing(*arrays: Any) -> None:
+    """Stand for the built-in function of a program that has none."""
 
 
 def _base(t: Tensor) -> Tensor:
@@ -70,30 +78,67 @@ class Layout:
         self._outputs()
         self._place()
         self._operands(addresses)
-        specs = [
-            ArgumentSpec(
-                t.name or "",
-                np.dtype(t.dtype),
-                self._shape(t),
-                tuple(self.slots.get(t, ())),
-                t in parts.updates,
-            )
-            for t in (*parts.inputs, *parts.params)
-        ]
-        specs += [
-            ArgumentSpec(
-                "output",
-                np.dtype(t.dtype),
-                self._shape(t),
-                tuple(self.slots.get(t, ())),
-            )
-            for t in self.owned
-        ]
-        self.bind = ArgumentBinder(specs, self.operands).bind
-        ready = prepare(self.table, self.threads)
-        self._execute = self._run_checked if parts.nan_check else ready
-        if not self.plan.copies:
-            self.run = self._execute  # type: ignore[method-assign]
+        inputs = [self._spec(t) for t in (*parts.inputs, *parts.params)]
+        outputs = [self._spec(t, "output") for t in self.owned]
+        self._entry = self._built_in(inputs, outputs)
+        if self._entry is None:
+            self._bind = ArgumentBinder([*inputs, *outputs], self.operands).bind
+            ready = prepare(self.table, self.threads)
+            self._execute = self._run_checked if parts.nan_check else ready
+
+    def _spec(self, t: Tensor, name: str = "") -> ArgumentSpec:
+        """Return what the array of an argument or output has to be."""
+        return ArgumentSpec(
+            name or t.name or "",
+            np.dtype(t.dtype),
+            self._shape(t),
+            tuple(self.slots.get(t, ())),
+            bool(name) or t in self.parts.updates,
+        )
+
+    def _built_in(
+        self, inputs: list[ArgumentSpec], outputs: list[ArgumentSpec]
+    ) -> Callable[..., Any] | None:
+        """Return a built-in function that is the program, if it is a small one."""
+        if self.work > SMALL or self.parts.nan_check or self.plan.copies:
+            return None
+        if not self.direct:
+            return None
+        slots = [s for _, k in self.parts.kernels for s in k.slots]
+        calls_blas = any(s.kind == "blas" for s in slots)
+        driver = native_driver(self.threads) if calls_blas else None
+        single = self.parts.single
+        return entry(inputs, outputs, self.operands, self.table, driver, single)
+
+    def quick(self) -> Callable[..., Any]:
+        """Return the cheapest function of arrays: the outputs, or None as `attempt`."""
+        run, rebuild = self._entry, self.parts.rebuild
+        if run is None:
+            return nothing
+        if rebuild is None:
+            return run
+
+        def rebuilt(*arrays: Any) -> Any:
+            found = run(*arrays)
+            return found if found is None else rebuild(found)
+
+        return rebuilt
+
+    def attempt(self, arrays: Sequence[Any]) -> Any:
+        """Run on these arrays and return the outputs.
+
+        The result is None, and nothing has run, where an array is not just as the
+        kernels take it.
+        """
+        if self._entry is not None:
+            return self.quick()(*arrays)
+        outputs = self._allocated()
+        if self._bind((*arrays, *outputs)):
+            return None
+        self._execute()
+        for value, parameter in self.plan.copies:
+            self._view(parameter)[...] = self._view(value)
+        return self._results(arrays, outputs)
 
     def _shape(self, t: Tensor) -> tuple[int, ...]:
         return tuple(evaluate(s, self.sizes) for s in t.shape)
@@ -123,7 +168,7 @@ class Layout:
         self._arrays: list[Any] = [None] * len(self.owned)
         self._allocate = [(self._shape(t), np.dtype(t.dtype)) for t in self.owned]
 
-    def allocate(self) -> list[np.ndarray]:
+    def _allocated(self) -> list[np.ndarray]:
         """Return arrays for the outputs that nobody else refers to.
 
         An array of an earlier call that its user has dropped (a view of it would refer
@@ -135,10 +180,10 @@ class Layout:
                 arrays[n] = np.empty(shape, dtype)
         return arrays.copy()
 
-    def results(self, arrays: Sequence[np.ndarray], outputs: list[np.ndarray]) -> Any:
+    def _results(self, arrays: Sequence[np.ndarray], outputs: list[np.ndarray]) -> Any:
         """Return the outputs in the structure that the program was compiled with."""
         if self.direct:
-            return self.parts.rebuild(outputs)
+            return self._structure(outputs)
         found = []
         for (kind, place, shape), t in zip(
             self.recipe, self.parts.outputs, strict=True
@@ -153,7 +198,12 @@ class Layout:
             else:
                 value: np.ndarray = _base(t).op.value  # type: ignore[union-attr]
                 found.append(np.array(value).reshape(shape))
-        return self.parts.rebuild(found)
+        return self._structure(found)
+
+    def _structure(self, found: list[np.ndarray]) -> Any:
+        if self.parts.single:
+            return found[0]
+        return found if self.parts.rebuild is None else self.parts.rebuild(found)
 
     # -- memory ------------------------------------------------------------------------
 
@@ -200,12 +250,13 @@ class Layout:
         self.slots: dict[Tensor, list[int]] = {}
         blocks, total = [], 0
         rows = []
-        self.flops = self.bytes = 0
+        self.flops = self.bytes = self.work = 0
         self.parts_of: dict[Tensor, int] = {}
         self.sums: dict[Tensor, int] = {}
         for (_, k), fn in zip(self.parts.kernels, addresses, strict=True):
             count = evaluate(k.rows, self.sizes)
             work = count * evaluate(k.cost, self.sizes)
+            self.work += work
             self.flops += evaluate(k.flops, self.sizes)
             private = any(s.kind in ("scratch", "partial") for s in k.slots)
             split = not k.serial and self.threads > 1 and work > PARALLEL and count > 1
@@ -258,12 +309,6 @@ class Layout:
                 self.slots.setdefault(t, []).append(place)
             else:
                 self.operands[place] = fixed
-
-    def run(self) -> None:
-        """Run every kernel, then the copies."""
-        self._execute()
-        for value, parameter in self.plan.copies:
-            self._view(parameter)[...] = self._view(value)
 
     def _view(self, t: Tensor) -> np.ndarray:
         """Return an array over a tensor's memory."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from symgrad.declare.tensor import Tensor
 from symgrad.errors import GraphError, ShapeError
 from symgrad.run import kernels
 from symgrad.run.arrays import ArgumentBinder, ArgumentSpec
-from symgrad.run.layout import Layout, Parts
+from symgrad.run.layout import Layout, Parts, nothing
 from symgrad.run.pool import checked_threads, default_threads
 from symgrad.serialize import graph
 from symgrad.serialize.graph import Declaration
@@ -52,6 +52,8 @@ class Program:
         self._bound: dict[str, np.ndarray] | None = None if parts.params else {}
         self._layouts: OrderedDict[tuple, Layout] = OrderedDict()
         self._last: Layout | None = None
+        #: What `on_exact` does, without Python's help: None where it is not possible.
+        self.quick: Callable[..., Any] = nothing
         self._bound_arrays: tuple[np.ndarray, ...] = ()
         self._lock = threading.Lock()
 
@@ -71,6 +73,10 @@ class Program:
             GraphError: an input or parameter is missing, unknown, or given twice.
             ShapeError, DTypeError: an array is not as declared.
         """
+        if not named and params is None:
+            found = self.quick(*args)
+            if found is not None:
+                return found
         if named or len(args) != len(self._names):
             args = self._by_name(args, named)
         if params is not None or self._bound is None:
@@ -78,17 +84,13 @@ class Program:
         else:
             arrays = (*args, *self._bound_arrays)
         with self._lock:
-            layout = self._last
-            if layout is None:
+            found = None if self._last is None else self._last.attempt(arrays)
+            if found is None:
                 layout, arrays = self._fit(arrays)
-            outputs = layout.allocate()
-            if layout.bind((*arrays, *outputs)):
-                layout, arrays = self._fit(arrays)
-                outputs = layout.allocate()
-                if layout.bind((*arrays, *outputs)):
-                    raise AssertionError("arguments do not bind")
-            layout.run()
-            return layout.results(arrays, outputs)
+                found = layout.attempt(arrays)
+            if found is None:
+                raise AssertionError("arguments do not bind")
+            return found
 
     def on_exact(self, arrays: tuple) -> Any:
         """Return the outputs for arrays just like those of the last call, or None.
@@ -100,11 +102,7 @@ class Program:
         if layout is None or self._param_names:
             return None
         with self._lock:
-            outputs = layout.allocate()
-            if layout.bind((*arrays, *outputs)):
-                return None
-            layout.run()
-            return layout.results(arrays, outputs)
+            return layout.attempt(arrays)
 
     def bind(self, params: Mapping[str, np.ndarray]) -> None:
         """Keep these parameter arrays; updates are written into them, in place.
@@ -174,6 +172,7 @@ class Program:
         sizes = _sizes(tensors, arrays)
         conditions.check(self._parts.conditional, sizes)
         self._last = self._layout(sizes)
+        self.quick = self._last.quick()
         return self._last, arrays
 
     def _layout(self, sizes: Mapping[str, int]) -> Layout:

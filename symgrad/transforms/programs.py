@@ -52,12 +52,15 @@ class Compiled:
         # where each argument is one array, and none is given by name
         plain = not kwargs.children and all(a is LEAF for a in args.children)
         self._plain = plain and not self._numbers
-        self._single = result is LEAF
+        self.single = result is LEAF
 
-    def attempt(self, args: tuple, kwargs: dict[str, Any]) -> list[np.ndarray] | None:
-        """Return the program's arrays if the arguments are just like before."""
+    def attempt(self, args: tuple, kwargs: dict[str, Any]) -> Any:
+        """Return the program's outputs if the arguments are just like before."""
         if self._plain:
-            return None if kwargs else self.program.on_exact(args)
+            if kwargs:
+                return None
+            found = self.program.quick(*args)
+            return self.program.on_exact(args) if found is None else found
         leaves: list[Any] = []
         if not collect(self.tree, (args, kwargs), leaves):
             return None
@@ -75,9 +78,9 @@ class Compiled:
         ]
         return self.rebuilt(self.program(*arrays))
 
-    def rebuilt(self, found: list[np.ndarray]) -> Any:
-        """Return the program's arrays in the structure of the function's result."""
-        return found[0] if self._single else unflatten(self.result, found)
+    def rebuilt(self, found: Any) -> Any:
+        """Return the program's outputs in the structure of the function's result."""
+        return found if self.single else unflatten(self.result, found)
 
 
 class Cache:
@@ -200,7 +203,7 @@ class Function:
         if last is not None and not tracing.is_active():
             found = last.attempt(args, kwargs)
             if found is not None:
-                return last.rebuilt(found)
+                return found if last.single else last.rebuilt(found)
         return self._call(args, kwargs)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
@@ -286,7 +289,8 @@ class Function:
             result = self.inline(*everything, **named)
         tensors, form = tracing.outputs(result, function_name(self.fun))
         _check_leaves(function_name(self.fun), inputs, tensors)
-        return Compiled(compile(inputs, tensors), tree, leaves, kinds, form)
+        outputs = tensors[0] if form is LEAF else tensors
+        return Compiled(compile(inputs, outputs), tree, leaves, kinds, form)
 
     def _names(self, args: tuple, kwargs: dict) -> list[str]:
         """Return the names of the leaves that are no constants."""

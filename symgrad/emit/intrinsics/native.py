@@ -154,3 +154,17 @@ def system_call(
         return builder.call(function, [*args[1:], null], attrs=("nounwind",))
 
     return types.int64(*[types.int64] * 5), codegen
+
+
+@intrinsic
+def call_function(
+    typingctx: Any, function: Any, first: Any, second: Any, third: Any, fourth: Any
+) -> Any:
+    """Call a C function of up to four integers or pointers that returns one."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        kind = ir.FunctionType(I64, [I64] * 4)
+        pointer = builder.inttoptr(args[0], kind.as_pointer())
+        return builder.call(pointer, args[1:], attrs=("nounwind",))
+
+    return types.int64(*[types.int64] * 5), codegen

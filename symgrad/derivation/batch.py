@@ -97,11 +97,12 @@ def substitute(
         if node not in found and any(found.get(a, a) is not a for a in node.args):
             args = [found.get(a, a) for a in node.args]
             with exact_scope(node.scope):
-                found[node] = _with_args(node, args)
+                found[node] = with_args(node, args)
     return [found.get(t, t) for t in outputs]
 
 
-def _with_args(node: Tensor, args: Sequence[Tensor]) -> Tensor:
+def with_args(node: Tensor, args: Sequence[Tensor]) -> Tensor:
+    """Return a node of the same operation and shape over other operands."""
     if isinstance(node.op, Comprehension):  # two operands may have become one
         return apply(node.op, args, node.dtype)
     return make(node.op, args, node.shape, node.dtype)

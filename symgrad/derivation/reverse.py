@@ -39,10 +39,17 @@ class Adjoints:
 
 
 def reverse(
-    outputs: Sequence[Tensor], wrt: Sequence[Tensor], seeds: Sequence[Tensor]
+    outputs: Sequence[Tensor],
+    wrt: Sequence[Tensor],
+    seeds: Sequence[Tensor],
+    order: Sequence[Tensor] | None = None,
 ) -> Adjoints:
-    """Accumulate cotangents from ``outputs`` (seeded) back to ``wrt``."""
-    order = topological(outputs)
+    """Accumulate cotangents from ``outputs`` (seeded) back to ``wrt``.
+
+    ``order``, operands first, are the nodes to go through, where they are known; all
+    below ``outputs`` otherwise.
+    """
+    order = topological(outputs) if order is None else order
     between = {id(t) for t in wrt}
     for node in order:
         if any(id(a) in between for a in node.args):

@@ -94,7 +94,7 @@ class Labels:
             if p in sent:
                 # a slope may read better in terms of the result, as in H ⊙ (1 − H)
                 named = {**names, copy: self.names[box.head]}
-                ways = _local_text(sent[p], names), _local_text(sent[p], named, copy)
+                ways = local_text(sent[p], names), local_text(sent[p], named, copy)
                 text = min(ways, key=len)
                 if len(text) > WIDEST:
                     title = self.titles[box.head] or self.shown(box.head)
@@ -114,9 +114,10 @@ def isolated(box: Box) -> tuple[Tensor, dict[Tensor, Tensor]]:
     return known[box.head], places
 
 
-def _local_text(
+def local_text(
     part: Tensor, names: Mapping[Tensor, str], result: Tensor | None = None
 ) -> str:
+    """Return what a cotangent, named by a dot, is multiplied by to give ``part``."""
     if names.get(part) == "·":
         return "1"
     text, _ = local_formula(part, names, result)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from symgrad.declare.build import elementwise, reduction
+from symgrad.declare.build import cast, elementwise, reduction
 from symgrad.declare.tensor import Input, Param, Tensor, topological
 from symgrad.errors import GraphError
 
@@ -31,9 +31,12 @@ def norms(
 
     if not tensors:
         return []
-    sizes = [_norm(t) for t in tensors]
+    sizes = [norm(t) for t in tensors]
     order = topological(sizes)
-    inputs = [n for n in order if isinstance(n.op, Input)]
+    known = [n for n in topological([loss, *sizes]) if isinstance(n.op, Input)]
+    used = set(order)
+    # an input that no norm reads may be the only one that tells a size
+    inputs = [n for n in known if n in used or n.name in (data or {})]
     arrays, values = arguments(loss, inputs, order, data, params)
     found = compile(inputs, sizes)(*arrays, params=values)
     return [float(v) for v in found]
@@ -69,6 +72,7 @@ def arguments(
     return [given[n.name or ""] for n in inputs], {n: values[n] for n in needed}
 
 
-def _norm(t: Tensor) -> Tensor:
-    squares = elementwise("square", t)
+def norm(t: Tensor) -> Tensor:
+    """Return the Euclidean norm, summed in float64: squares overflow float32."""
+    squares = elementwise("square", cast(t, "float64"))
     return elementwise("sqrt", reduction("sum", squares, range(t.ndim)))

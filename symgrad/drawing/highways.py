@@ -1,0 +1,150 @@
+"""What of the gradient passes by each residual road, and what through its blocks.
+
+At ``y = x + f(x)`` the cotangent of ``y`` comes to ``x`` on two ways: as it is along
+the road, and multiplied by ``∂f/∂x`` through the block.  Both are derived as graphs of
+their own and measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from symgrad.declare.tensor import (
+    Constant,
+    Param,
+    Tensor,
+    constant,
+    input,
+    topological,
+)
+from symgrad.derivation.reverse import flatten, reverse
+from symgrad.drawing.condense import Box
+from symgrad.drawing.labels import WIDEST, isolated, local_text, shortened
+from symgrad.drawing.measure import norms
+from symgrad.drawing.residuals import Branch, Residual
+from symgrad.notation.names import leaf_names
+
+
+@dataclass(frozen=True)
+class Share:
+    """Norms of the gradient at a residual sum ``y = x + f(x)``.
+
+    Attributes:
+        residual: the sum.
+        arriving: of ``∂L/∂y``.
+        road: of what comes to ``x`` along the road.
+        blocks: of what comes to ``x`` through each block.
+        whole: of ``∂L/∂x``, to which other users of ``x`` may contribute.
+    """
+
+    residual: Residual
+    arriving: float
+    road: float
+    blocks: tuple[float, ...]
+    whole: float
+
+    @property
+    def by_road(self) -> float:
+        """The road's part of the norms that come to ``x``, NaN where none does."""
+        total = self.road + sum(self.blocks)
+        return self.road / total if total else float("nan")
+
+
+def shares(
+    loss: Tensor,
+    found: Sequence[Residual],
+    data: Mapping[str, Any] | None = None,
+    params: Mapping[str, Any] | None = None,
+) -> list[Share]:
+    """Measure the gradient at residual sums, in one compiled program.
+
+    Args:
+        loss: a scalar.
+        found: residual sums below it; those that get no gradient are left out.
+        data: an array for each input by name.
+        params: an array for each parameter by name; ``sg.init(loss, seed=0)``'s else.
+
+    Raises:
+        GraphError: an input or a parameter has no array.
+    """
+    cotangents = all_cotangents(loss, [r.stream for r in found])
+    ways: list[Tensor] = []
+    rows: list[tuple[Residual, list[int | None]]] = []
+    for r in found:
+        g = cotangents.get(r.add)
+        if g is None:
+            continue
+        branches = (r.road, *r.blocks)
+        parts = [g, *(sent(b, r.stream, g) for b in branches), cotangents.get(r.stream)]
+        places: list[int | None] = []
+        for part in parts:
+            places.append(None if part is None else len(ways))
+            ways += [] if part is None else [part]
+        rows.append((r, places))
+    sizes = norms(loss, ways, data, params)
+    made = []
+    for r, places in rows:
+        values = [0.0 if p is None else sizes[p] for p in places]
+        made.append(Share(r, values[0], values[1], tuple(values[2:-1]), values[-1]))
+    return made
+
+
+def all_cotangents(loss: Tensor, extra: Sequence[Tensor]) -> dict[Tensor, Tensor]:
+    """Return the cotangents of what trainable parameters and ``extra`` reach."""
+    trained = [
+        n for n in topological([loss]) if isinstance(n.op, Param) and n.op.trainable
+    ]
+    seed = constant(1.0, loss.dtype)
+    return reverse([loss], flatten([trained, list(extra)]), [seed]).cotangents
+
+
+def sent(branch: Branch, stream: Tensor, g: Tensor) -> Tensor | None:
+    """Return what the cotangent ``g`` of a branch's end sends to the stream."""
+    if not branch.members:
+        return g
+    back = reverse([branch.end], [stream], [g], order=branch.members)
+    return back.cotangents.get(stream)
+
+
+def local_derivative(r: Residual) -> str:
+    """Return ``∂y/∂x`` as the derivation gives it: ``1 + ∂f/∂x``.
+
+    The term of the road is derived and written out; those of the blocks are named.
+
+    >>> import symgrad as sg
+    >>> from symgrad.drawing.residuals import residuals
+    >>> x, W = sg.input("x", ("n", 3)), sg.param("W", (3, 3))
+    >>> local_derivative(*residuals(0.5 * x + sg.relu(x @ W)))
+    '1/2 + ∂f/∂x'
+    """
+    names = ["f"] if len(r.blocks) == 1 else [f"f{n + 1}" for n in range(len(r.blocks))]
+    terms = [road_factor(r)]
+    for branch, name in zip(r.blocks, names, strict=True):
+        seed = input("·", branch.end.shape, branch.end.dtype)
+        if sent(branch, r.stream, seed) is not None:
+            terms.append(f"∂{name}/∂x")
+    return " + ".join(terms)
+
+
+def road_factor(r: Residual) -> str:
+    """Return what a cotangent is multiplied by along the road: 1 where it is ``x``."""
+    if r.is_identity:
+        return "1"
+    inside = {r.stream, *r.road.members}
+    reads = dict.fromkeys(a for m in r.road.members for a in m.args)
+    outer = [a for a in reads if a not in inside and not isinstance(a.op, Constant)]
+    box = Box(r.road.end, list(r.road.members), [r.stream, *outer])
+    copy, places = isolated(box)
+    seed = input("·", copy.shape, copy.dtype)
+    part = reverse([copy], [places[r.stream]], [seed]).cotangents.get(places[r.stream])
+    if part is None:
+        return "0"
+    named = leaf_names([a for a in outer if isinstance(a.op, Param)])
+    names = {places[a]: named.get(a, "s") for a in outer}
+    text = local_text(part, {**names, places[r.stream]: "x", seed: "·"})
+    number, dot, divisor = text.partition("·")
+    number, divisor = number.strip() or "1", divisor.replace(" ", "")
+    plain = dot and not any(c.isalpha() for c in number + divisor)
+    return number + divisor if plain else shortened(text, WIDEST)

@@ -1,7 +1,7 @@
 """The views: what a picture holds, how it folds, and what it says when it cannot."""
 
+import os
 import re
-import time
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -148,6 +148,11 @@ def test_collapse():
     assert each.count("[label=<") > draw(loss).dot.count("[label=<")
 
 
+def processor_seconds():
+    """Return the time of this process and of the layout engines that it started."""
+    return sum(os.times()[:4])
+
+
 def test_a_thousand_nodes_take_seconds():
     h = sg.input("x", ("n", 8))
     for n in range(250):
@@ -155,10 +160,10 @@ def test_a_thousand_nodes_take_seconds():
             h = sg.relu(h @ sg.param("W", (8, 8)) + sg.param("b", (8,)))
     loss = sg.mean(h * h)
     for view in ("forward", "gradient"):
-        start = time.perf_counter()
+        start = processor_seconds()
         picture = draw(loss, view)
         assert picture.svg
-        assert time.perf_counter() - start < 5
+        assert processor_seconds() - start < 5
         assert any("× 249" in t or "× 250" in t for t in said(picture.dot))
 
 

@@ -58,6 +58,7 @@ _LAZY = {
     "init": "symgrad.train.initialize",
     "Trainer": "symgrad.train.trainer",
     "optim": "symgrad.train.optim",
+    "nn": "symgrad.nn",
     "formula": "symgrad.notation",
     "latex": "symgrad.notation",
     "draw": "symgrad.drawing",
@@ -65,7 +66,7 @@ _LAZY = {
     "diagnose": "symgrad.diagnosis.public",
     "gradient_bound": "symgrad.prediction.bound",
 }
-_MODULES = ("optim",)
+_MODULES = ("nn", "optim")
 
 globals().update(_FUNCTIONS)
 

@@ -203,5 +203,6 @@ def _check_names(inputs: Sequence[Tensor], params: Sequence[Tensor]) -> None:
             if other is not t:
                 raise GraphError(
                     f"two {kind} are called {t.name!r}: {other.describe()} and "
-                    f"{t.describe()}; give them different names, or scopes"
+                    f"{t.describe()}; give them different names (layers take name=), "
+                    "or scopes"
                 )

@@ -80,8 +80,8 @@ def check_names(leaves: list[Tensor]) -> None:
         if other is not leaf:
             raise GraphError(
                 f"two different tensors are called {leaf.name!r}: {other.describe()} "
-                f"and {leaf.describe()}; rename one, or declare them in different "
-                "scopes (with sg.scope('layer1'): …)"
+                f"and {leaf.describe()}; rename one (layers take name=), or declare "
+                "them in different scopes (with sg.scope('layer1'): …)"
             )
 
 

@@ -125,6 +125,8 @@ class _Solution:
         if not free:
             self._constrain(d, phi)
             return
+        if self._solve_windows(d, phi, free):
+            return
         a, factor = max(free, key=self._preference)
         rest = combine([(phi, 1), (along(a), -factor)])
         sign = 1 if factor > 0 else -1
@@ -134,12 +136,35 @@ class _Solution:
         self.guards.append(Guard(difference, extent * stride, stride))
         self._set(a, quotient(difference, stride))
 
-    def _preference(self, term: tuple[int, int]) -> tuple[bool, bool, int]:
-        """Solve for unit factors first, then for the longest axis: it disappears."""
+    def _solve_windows(self, d: int, phi: Index, free: list[tuple[int, int]]) -> bool:
+        """Solve ``J = s*t + k + rest`` with ``0 <= k < K <= s`` for both axes.
+
+        Windows that do not overlap: the quotient tells the window, the remainder the
+        place in it, and no axis is left to sum over.
+        """
+        if len(free) != 2:
+            return False
+        (t, stride), (k, unit) = sorted(free, key=lambda term: -term[1])
+        width = self.extents[k]
+        if unit != 1 or not isinstance(width, int) or width > stride:
+            return False
+        rest = combine([(phi, 1), (along(t), -stride), (along(k), -1)])
+        place = combine([(along(d), 1), (rest, -1)])
+        window = quotient(place, stride)
+        within = combine([(place, 1), (window, -stride)])
+        self.guards.append(Guard(place, self.extents[t] * stride))
+        if width < stride:
+            self.guards.append(Guard(within, width))
+        self._set(t, window)
+        self._set(k, within)
+        return True
+
+    def _preference(self, term: tuple[int, int]) -> tuple[bool, int, bool]:
+        """Solve for the longest axis, which disappears; among equals, a unit factor."""
         a, factor = term
         extent = self.extents[a]
         known = isinstance(extent, int)
-        return abs(factor) == 1, not known, extent if known else 0  # type: ignore[return-value]
+        return not known, extent if known else 0, abs(factor) == 1  # type: ignore[return-value]
 
     def _set(self, a: int, value: Index) -> None:
         self.solved = {

@@ -156,6 +156,12 @@ def bounds(index: Index, extents: Sequence[Size]) -> tuple[Size, Size]:
     """Return the least and greatest value of an index over non-empty loops."""
     low: Size = index.constant
     high: Size = index.constant
+    remainder = _remainder(index)
+    if remainder is not None:
+        rest, factor, divisor = remainder
+        low, high = bounds(rest, extents)
+        last = factor * (divisor - 1)
+        return low + min(last, 0), high + max(last, 0)
     for atom, factor in index.terms:
         bottom: Size
         top: Size
@@ -170,6 +176,19 @@ def bounds(index: Index, extents: Sequence[Size]) -> tuple[Size, Size]:
             bottom, top = top, bottom
         low, high = low + bottom * factor, high + top * factor
     return low, high
+
+
+def _remainder(index: Index) -> tuple[Index, int, int] | None:
+    """Return (rest, factor, divisor) of ``rest + factor*(x % divisor)``."""
+    terms = dict(index.terms)
+    for atom, scale in index.terms:
+        if not isinstance(atom, Quotient) or scale % atom.divisor:
+            continue
+        factor = -scale // atom.divisor
+        if all(terms.get(a) == f * factor for a, f in atom.index.terms):
+            whole = combine([(atom.index, factor), (Index(((atom, 1),)), scale)])
+            return combine([(index, 1), (whole, -1)]), factor, atom.divisor
+    return None
 
 
 def surely_holds(guard: Guard, extents: Sequence[Size]) -> bool:
@@ -299,7 +318,10 @@ def print_statement(
         elif isinstance(atom, Value):
             text = read(atom.read)
         else:
-            text = f"({index(atom.index)})//{atom.divisor}"
+            inner = index(atom.index)
+            inner = inner if atom.index.axis is not None else f"({inner})"
+            text = f"{inner}//{atom.divisor}"
+            text = text if factor == 1 else f"({text})"
         return {1: text, -1: f"-{text}"}.get(factor, f"{factor}*{text}")
 
     def read(k: int) -> str:

@@ -16,6 +16,7 @@ from symgrad.declare.comprehension import (
     affine,
     along,
     combine,
+    quotient,
 )
 from symgrad.declare.dims import Size
 from symgrad.declare.scalar import Expr
@@ -169,6 +170,9 @@ class _Statement:
                     left, right = right, left
                 if not left.terms and isinstance(left.constant, int):
                     return combine([(right, left.constant)])
+            case ast.BinOp(op=ast.FloorDiv(), right=ast.Constant(value=int(divisor))):
+                if divisor > 0:
+                    return quotient(self._index(tree.left), divisor)
             case ast.Subscript(value=ast.Name(id=operand)) if extent is not None:
                 k = self._read(operand, tree.slice)
                 return affine([(Value(k, extent), 1)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from symgrad.declare.dims import Size, product
 from symgrad.declare.dtypes import short
+from symgrad.emit.packing import batch_names, packed_memory, packing_lines
 from symgrad.emit.scalars import literal
 from symgrad.emit.writer import Writer, indent
 from symgrad.schedule.contraction import Gemm, Matrix
@@ -32,6 +33,8 @@ def panel_loop(
     if lines or one_panel:
         body += _at_most(w, "count", str(PANEL))
     body += _batch_indices(w, g)
+    before, inside = packing_lines(w, g)
+    body += inside
     a, lda = _panel(w, g.left, "left", "first")
     b, ldb = _panel(w, g.right, "right", None)
     c, ldc = target, w.size(g.n)
@@ -47,7 +50,30 @@ def panel_loop(
     if lines:
         body += ["for r in range(p, p + count):", *indent(lines)]
     body += ["p += count"]
-    return ["p = lo", "while p < hi:", *indent(body)]
+    return [*before, "p = lo", "while p < hi:", *indent(body)]
+
+
+def sum_loop(w: Writer, g: Gemm, target: str) -> list[str]:
+    """Return the loop that adds up the products of all batches in ``target``."""
+    kind, one = short(g.node.dtype), literal(1, g.node.dtype)
+    before, inside = packing_lines(w, g)
+    a, lda = _panel(w, g.left, "left", None)
+    b, ldb = _panel(w, g.right, "right", None)
+    product_of_batch = [
+        f"{w.use(f'gemm_{kind}')}({w.blas('gemm', g.node.dtype)}, "
+        f"{g.left.transposed}, {g.right.transposed}, {w.size(g.m)}, {w.size(g.n)}, "
+        f"{w.size(g.k, 'k')}, {one},",
+        f"         {a}, {lda}, {b}, {ldb}, {one}, {target}, {w.size(g.n)})",
+    ]
+    lines = [*_batch_indices(w, g), *inside, *product_of_batch]
+    zero = literal(0, g.node.dtype)
+    return [
+        *before,
+        f"for j in range({w.size(g.m * g.n)}):",
+        f"    {target}[j] = {zero}",
+        "for batch in range(lo, hi):",
+        *indent(lines),
+    ]
 
 
 def _at_most(w: Writer, name: str, bound: str) -> list[str]:
@@ -73,13 +99,15 @@ def _panel(
 ) -> tuple[str, str]:
     """Return a factor's memory at the panel, and its leading dimension."""
     parts = [] if x.constant == 0 else [w.size(x.constant)]
-    names = ["batch"] if len(x.batch) == 1 else [f"g{n}" for n in range(len(x.batch))]
+    names = batch_names(len(x.batch))
     for n, s in zip(names, x.batch, strict=True):
         if s != 0:
             parts.append(w.step(n, s, f"{role} {n}"))
     if first is not None:
         parts.append(w.step(first, x.row, role))
-    name = w.tensor(x.tensor) if memory is None else memory
+    name = memory
+    if name is None:
+        name = packed_memory(w, x, role) if x.packing else w.tensor(x.tensor)
     place = f"{w.use('at')}({name}, {' + '.join(parts)})" if parts else name
     return place, w.size(x.column if x.transposed else x.row, role)
 

@@ -115,14 +115,14 @@ class Writer:
         """Return the name of memory of each thread's own."""
         return self._slot(Slot("scratch", None, size, "", dtype), ("s", tag), "s")
 
-    def partial(self, t: Tensor) -> str:
-        """Return the name of a thread's own float64 sums for the elements of ``t``."""
-        slot = Slot("partial", t, product(t.shape), "", "float64")
+    def partial(self, t: Tensor, dtype: str = "float64") -> str:
+        """Return the name of a thread's own sums for the elements of ``t``."""
+        slot = Slot("partial", t, product(t.shape), "", dtype)
         return self._slot(slot, ("partial", id(t)), "p")
 
-    def partials(self, t: Tensor) -> str:
+    def partials(self, t: Tensor, dtype: str = "float64") -> str:
         """Return the name of the sums of all threads, one after another."""
-        slot = Slot("partials", t, product(t.shape), "", "float64")
+        slot = Slot("partials", t, product(t.shape), "", dtype)
         return self._slot(slot, ("partials", id(t)), "p")
 
     def parts(self, t: Tensor) -> str:

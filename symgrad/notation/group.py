@@ -253,7 +253,8 @@ class _Statement:
             elif isinstance(atom, Value):
                 part = self._read(atom.read)
             else:
-                part = f"{_wrapped(self.index(atom.index), 7)}//{atom.divisor}", 6
+                text = f"{_wrapped(self.index(atom.index), 7)}//{atom.divisor}"
+                part = (text, 6) if factor == 1 else (f"({text})", ATOM)
             parts.append(_scaled(part, factor))
         if i.constant != 0 or not parts:
             parts.append(str(i.constant))

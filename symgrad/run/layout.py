@@ -296,7 +296,7 @@ class Layout:
         elif s.kind == "scratch":
             self.operands[place] = self._own(s)
         elif s.kind == "partial":
-            step = evaluate(s.size, self.sizes) * 8
+            step = evaluate(s.size, self.sizes) * np.dtype(s.dtype).itemsize
             self.operands[place] = self.sums[s.node] + part * step
         elif s.kind == "partials":
             self.operands[place] = self.sums[s.node]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from symgrad.declare import dtypes, scalar
-from symgrad.declare.comprehension import Comprehension
+from symgrad.declare.comprehension import Comprehension, Guard
 from symgrad.declare.dims import Size, product
 from symgrad.declare.tensor import Reshape, Tensor
 from symgrad.schedule.terms import Load, Number, Resolver, is_virtual, strides
@@ -20,11 +20,28 @@ Axes = tuple[int, ...]
 
 
 @dataclass(frozen=True)
+class Packing:
+    """How a factor is laid out anew before it is multiplied.
+
+    ``load`` is the element that is read, 0 where a guard fails; ``axes`` run, the last
+    fastest, over its ``extents``; ``fixed`` are the axes that batches fix, each with
+    the number of the batch axis.
+    """
+
+    load: Load
+    guards: tuple[Guard, ...]
+    axes: Axes
+    extents: tuple[Size, ...]
+    fixed: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
 class Matrix:
     """A factor as a matrix for each batch: where it lies and how it is stepped.
 
     ``row`` and ``column`` are strides in elements, one of them 1; ``batch`` the
-    strides of the batch axes.
+    strides of the batch axes (0 where a factor is the same for all).  With a
+    ``packing``, the strides are those of the memory into which ``tensor`` is packed.
     """
 
     tensor: Tensor
@@ -32,6 +49,7 @@ class Matrix:
     row: Size
     column: Size
     batch: tuple[Size, ...]
+    packing: Packing | None = None
 
     @property
     def transposed(self) -> bool:
@@ -46,6 +64,7 @@ class Gemm:
     ``copied`` are factors that first have to be laid out in memory.  ``split`` is the
     number of leading axes of the result that are not columns, where batch, rows and
     columns follow each other in memory: then row-wise work can follow each panel.
+    ``adds``: the result is the sum of the products of all batches.
     """
 
     node: Tensor
@@ -58,6 +77,7 @@ class Gemm:
     k: Size
     copied: tuple[Tensor, ...] = ()
     split: int | None = None
+    adds: bool = False
 
 
 def as_gemm(t: Tensor, forced: set[Tensor]) -> Gemm | None:
@@ -136,9 +156,9 @@ def _arrange(
         return None
     out = dict(enumerate(strides(t.shape)))
     extents = c.extents
-    left = _matrix(a, dict(a.linear), rows, summed, batch, extents)
-    right = _matrix(b, dict(b.linear), summed, columns, batch, extents)
-    result = _matrix(Load(t, (), 0, (), t.dtype), out, rows, columns, batch, extents)
+    left = matrix_of(a, dict(a.linear), rows, summed, batch, extents)
+    right = matrix_of(b, dict(b.linear), summed, columns, batch, extents)
+    result = matrix_of(Load(t, (), 0, (), t.dtype), out, rows, columns, batch, extents)
     if left is None or right is None or result is None or result.column != 1:
         return None
     m, n, k = (product(extents[x] for x in part) for part in (rows, columns, summed))
@@ -148,7 +168,7 @@ def _arrange(
     return Gemm(t, left, right, result, sizes, m, n, k, copied, split)
 
 
-def _matrix(
+def matrix_of(
     load: Load,
     steps: dict[int, Size],
     rows: Sequence[int],
@@ -156,14 +176,18 @@ def _matrix(
     batch: Sequence[int],
     extents: Sequence[Size],
 ) -> Matrix | None:
-    row, column = _merged(rows, steps, extents), _merged(columns, steps, extents)
+    """Return an operand as a matrix of merged axes, or None where it is none."""
+    row, column = (
+        merged_step(rows, steps, extents),
+        merged_step(columns, steps, extents),
+    )
     if row is None or column is None or (row != 1 and column != 1):
         return None
     at = tuple(steps[n] for n in batch)
     return Matrix(load.tensor, load.constant, row, column, at)
 
 
-def _merged(
+def merged_step(
     axes: Sequence[int], steps: dict[int, Size], extents: Sequence[Size]
 ) -> Size | None:
     """Return the stride of several axes seen as one, or None if they do not line up."""

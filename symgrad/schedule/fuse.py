@@ -16,6 +16,7 @@ from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.dims import Size, product
 from symgrad.declare.tensor import Constant, Input, Param, Reshape, Tensor, topological
 from symgrad.schedule.contraction import Gemm, as_gemm
+from symgrad.schedule.packing import as_packed
 from symgrad.schedule.terms import (
     Apply,
     Guarded,
@@ -39,8 +40,8 @@ class Group:
 
     Attributes:
         kind: ``rows`` (elementwise, with reductions of trailing axes), ``gemm`` (the
-            same behind a matrix product), ``nest`` (any other reduction), ``running``
-            (a cumulative reduction) or ``scatter``.
+            same behind a matrix product), ``sum`` (a sum of matrix products), ``nest``
+            (any other reduction), ``running`` (a cumulative reduction) or ``scatter``.
         domain: the extents of all loops.
         split: how many leading loops are rows; None while nothing is reduced.
         members: the nodes, operands before users.
@@ -163,7 +164,7 @@ def fuse(outputs: Sequence[Tensor]) -> tuple[list[Group], Reading]:
     reading.force(base(t) for t in order if isinstance(t.op, Reshape))
     gemms = {}
     for t in order:
-        found = as_gemm(t, reading.forced)
+        found = as_gemm(t, reading.forced) or as_packed(t, reading.forced)
         if found is not None:
             gemms[t] = found
             reading.force(found.copied)
@@ -185,6 +186,9 @@ class _Fuser:
         c: Comprehension = t.op  # type: ignore[assignment]
         if t in self.gemms:
             gemm = self.gemms[t]
+            if gemm.adds:
+                self._start(Group("sum", t.shape, None, [t], gemm, {t}))
+                return
             self._start(Group("gemm", t.shape, gemm.split, [t], gemm))
             return
         where = loop_index(c.extents)

@@ -7,7 +7,7 @@ error, since the sizes are not known; they are checked once when they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from symgrad.declare.comprehension import (
     Comprehension,
@@ -31,6 +31,40 @@ def conditional(nodes: Iterable[Tensor]) -> list[Tensor]:
     <Tensor 'slice' float32[(n + 1)//2]>, <Tensor 'reshape' float32[4, (n)//4]>]
     """
     return [t for t in nodes if _is_conditional(t)]
+
+
+def sizes_of(
+    tensors: Sequence[Tensor], shapes: Sequence[tuple[int, ...]]
+) -> dict[str, int]:
+    """Return the sizes of named dimensions, as arrays for these tensors have them.
+
+    Raises:
+        ShapeError: an array has another rank, or a dimension is not as declared.
+
+    >>> from symgrad.declare.tensor import input
+    >>> sizes_of([input("x", ("n", 3)), input("y", ("n",))], [(5, 3), (5,)])
+    {'n': 5}
+    """
+    sizes: dict[str, int] = {}
+    for t, shape in zip(tensors, shapes, strict=True):
+        if len(shape) != t.ndim:
+            raise ShapeError(f"{t.describe()} is given an array of shape {shape}")
+        for s, n in zip(t.shape, shape, strict=True):
+            if isinstance(s, Dim) and str(s).isidentifier():
+                sizes[str(s)] = n
+    for t, shape in zip(tensors, shapes, strict=True):
+        for d, (s, n) in enumerate(zip(t.shape, shape, strict=True)):
+            try:
+                expected = evaluate(s, sizes)
+            except KeyError as error:
+                raise ShapeError(
+                    f"{t.describe()}: no input has a dimension {error}"
+                ) from None
+            if expected != n:
+                raise ShapeError(
+                    f"{t.describe()}: dimension {d} must be {s} = {expected}, not {n}"
+                )
+    return sizes
 
 
 def check(nodes: Iterable[Tensor], sizes: Mapping[str, int]) -> None:

@@ -5,27 +5,25 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from symgrad.declare import conditions
-from symgrad.declare.dims import Dim, evaluate
 from symgrad.declare.tensor import Tensor
-from symgrad.errors import GraphError, ShapeError
 from symgrad.run import kernels
 from symgrad.run.arrays import ArgumentBinder, ArgumentSpec
+from symgrad.run.declared import Declared
 from symgrad.run.layout import Layout, Parts, nothing
 from symgrad.run.pool import checked_threads, default_threads
-from symgrad.serialize import graph
 from symgrad.serialize.graph import Declaration
 
 #: Layouts for so many combinations of sizes are kept; the one used longest ago goes.
 MOST_LAYOUTS = 16
 
 
-class Program:
+class Program(Declared):
     """A compiled graph; call it with arrays, get arrays.
 
     >>> import numpy as np, symgrad as sg
@@ -36,8 +34,8 @@ class Program:
     """
 
     def __init__(self, parts: Parts, declaration: Declaration) -> None:
+        super().__init__(declaration, parts.params)
         self._parts = parts
-        self._declaration = declaration
         texts = [k.text for _, k in parts.kernels]
         start = time.perf_counter()
         self._addresses = kernels.addresses(texts)
@@ -47,8 +45,6 @@ class Program:
             if parts.threads is None
             else checked_threads(parts.threads)
         )
-        self._names = [t.name or "" for t in parts.inputs]
-        self._param_names = [t.name or "" for t in parts.params]
         self._bound: dict[str, np.ndarray] | None = None if parts.params else {}
         self._layouts: OrderedDict[tuple, Layout] = OrderedDict()
         self._last: Layout | None = None
@@ -114,49 +110,6 @@ class Program:
         self._bound_arrays = self._given(params)
         self._bound = dict(zip(self._param_names, self._bound_arrays, strict=True))
 
-    def _by_name(self, args: tuple, named: Mapping[str, Any]) -> tuple:
-        if len(args) > len(self._names):
-            raise GraphError(
-                f"the program takes {len(self._names)} inputs "
-                f"({', '.join(self._names)}), but {len(args)} arrays were given"
-            )
-        given = dict(zip(self._names, args, strict=False))
-        for name, value in named.items():
-            if name in given:
-                raise GraphError(f"the input {name!r} is given twice")
-            if name not in self._names:
-                raise GraphError(
-                    f"the program has no input {name!r}; its inputs are "
-                    f"{', '.join(self._names) or 'none'}"
-                )
-            given[name] = value
-        missing = [n for n in self._names if n not in given]
-        if missing:
-            raise GraphError(f"the input {missing[0]!r} is missing")
-        return tuple(given[n] for n in self._names)
-
-    def _given(self, params: Mapping[str, Any] | None) -> tuple:
-        params = {} if params is None else params
-        if not isinstance(params, Mapping):
-            raise GraphError(
-                "params= takes a dict of arrays by name, not "
-                f"{type(params).__name__}; sg.init makes one"
-            )
-        known = set(self._param_names)
-        for name in params:
-            if name not in known:
-                raise GraphError(
-                    f"the program has no parameter {name!r}; its parameters are "
-                    f"{', '.join(self._param_names) or 'none'}"
-                )
-        missing = [n for n in self._param_names if n not in params]
-        if missing:
-            raise GraphError(
-                f"the parameter {missing[0]!r} is missing; give params= with an "
-                "array for each parameter (sg.init makes them)"
-            )
-        return tuple(params[n] for n in self._param_names)
-
     def _fit(self, arrays: tuple) -> tuple[Layout, tuple]:
         """Return the layout for the sizes of these arrays, and the arrays converted."""
         tensors = [*self._parts.inputs, *self._parts.params]
@@ -169,7 +122,7 @@ class Program:
         ]
         checker = ArgumentBinder(specs, np.zeros(1, np.int64))
         arrays = checker.convert(arrays)
-        sizes = _sizes(tensors, arrays)
+        sizes = conditions.sizes_of(tensors, [a.shape for a in arrays])
         conditions.check(self._parts.conditional, sizes)
         self._last = self._layout(sizes)
         self.quick = self._last.quick()
@@ -186,33 +139,6 @@ class Program:
         return self._layouts[key]
 
     # -- looking -----------------------------------------------------------------------
-
-    @property
-    def inputs(self) -> list[Tensor]:
-        """The inputs, in the order of the program's arguments."""
-        return list(self._declaration.inputs)
-
-    @property
-    def outputs(self) -> Any:
-        """The declared tensors that a call gives the values of, in their structure."""
-        return self._declaration.outputs
-
-    @property
-    def updates(self) -> dict[Tensor, Tensor]:
-        """The parameters that a call writes, each with its new value."""
-        return dict(self._declaration.updates)
-
-    def save(self, path: Any) -> None:
-        """Write the declared graph to a file, from which ``sg.load`` makes the program.
-
-        The file is safetensors with the graph as JSON: nothing in it can be executed.
-        It holds constants, and how parameters start (a function is not kept), but not
-        the arrays of ``bind`` and of calls.
-
-        Raises:
-            FormatError: the file cannot be written; an old one stays as it was.
-        """
-        graph.save(self._declaration, path)
 
     @property
     def source(self) -> str:
@@ -264,24 +190,3 @@ def _spec_shape(t: Tensor) -> tuple[int | str, ...]:
         s if isinstance(s, int) else str(s) if str(s).isidentifier() else -1
         for s in t.shape
     )
-
-
-def _sizes(tensors: Sequence[Tensor], arrays: Sequence[np.ndarray]) -> dict[str, int]:
-    sizes: dict[str, int] = {}
-    for t, array in zip(tensors, arrays, strict=True):
-        for s, n in zip(t.shape, array.shape, strict=True):
-            if isinstance(s, Dim) and str(s).isidentifier():
-                sizes[str(s)] = n
-    for t, array in zip(tensors, arrays, strict=True):
-        for d, (s, n) in enumerate(zip(t.shape, array.shape, strict=True)):
-            try:
-                expected = evaluate(s, sizes)
-            except KeyError as error:
-                raise ShapeError(
-                    f"{t.describe()}: no input has a dimension {error}"
-                ) from None
-            if expected != n:
-                raise ShapeError(
-                    f"{t.describe()}: dimension {d} must be {s} = {expected}, not {n}"
-                )
-    return sizes

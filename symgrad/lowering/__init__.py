@@ -1,0 +1,1 @@
+"""The simplified graph as expressions of JAX, for its devices and meshes."""

@@ -1,0 +1,115 @@
+"""Graphs as functions of JAX: node by node, each comprehension one expression."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from symgrad.declare.comprehension import Comprehension
+from symgrad.declare.dims import evaluate
+from symgrad.declare.tensor import (
+    Constant,
+    Input,
+    Param,
+    Reshape,
+    SizeOf,
+    Tensor,
+    topological,
+)
+from symgrad.errors import CompileError
+from symgrad.lowering.statements import statement
+
+Array = Any
+#: Called with each node and its value: for looking at them one by one.
+Watcher = Callable[[Tensor, Array], None]
+
+
+def imported() -> Any:
+    """Import JAX, which is optional.
+
+    Raises:
+        CompileError: it is not installed; the message names the extra that has it.
+    """
+    try:
+        import jax
+    except ImportError:
+        raise CompileError(
+            "JAX is not installed; pip install 'symgrad[jax]' gives it"
+        ) from None
+    return jax
+
+
+def evaluate_graph(
+    outputs: Sequence[Tensor],
+    leaves: Mapping[Tensor, Array],
+    sizes: Mapping[str, int],
+    watch: Watcher | None = None,
+) -> list[Array]:
+    """Return the values of tensors, given those of inputs and parameters.
+
+    ``sizes`` are those of named dimensions.  The function is pure, so that JAX can
+    trace it; element types are the declared ones as far as JAX's settings allow.
+    """
+    known: dict[Tensor, Array] = dict(leaves)
+    for t in topological(outputs):
+        if t not in known:
+            known[t] = _node(t, [known[a] for a in t.args], sizes)
+        if watch is not None:
+            watch(t, known[t])
+    return [known[t] for t in outputs]
+
+
+def _node(t: Tensor, args: Sequence[Array], sizes: Mapping[str, int]) -> Array:
+    lowering = LOWERINGS.get(type(t.op))
+    if lowering is None:
+        raise CompileError(f"JAX has nothing for {t.describe()}")
+    return lowering(t, args, sizes)
+
+
+def dtype_of(t: Tensor) -> Any:
+    """Return the type in which JAX, as it is set, holds a tensor's elements."""
+    from jax.dtypes import canonicalize_dtype
+
+    return canonicalize_dtype(t.dtype)
+
+
+def _shape(t: Tensor, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    return tuple(evaluate(s, sizes) for s in t.shape)
+
+
+def _constant(t: Tensor, args: Sequence[Array], sizes: Mapping[str, int]) -> Array:
+    import jax.numpy as jnp
+
+    op: Constant = t.op  # type: ignore[assignment]
+    return jnp.asarray(op.value, dtype_of(t))
+
+
+def _size(t: Tensor, args: Sequence[Array], sizes: Mapping[str, int]) -> Array:
+    import jax.numpy as jnp
+
+    op: SizeOf = t.op  # type: ignore[assignment]
+    return jnp.asarray(evaluate(op.dim, sizes), dtype_of(t))
+
+
+def _reshape(t: Tensor, args: Sequence[Array], sizes: Mapping[str, int]) -> Array:
+    return args[0].reshape(_shape(t, sizes))
+
+
+def _statement(t: Tensor, args: Sequence[Array], sizes: Mapping[str, int]) -> Array:
+    op: Comprehension = t.op  # type: ignore[assignment]
+    return statement(op, args, dtype_of(t), sizes)
+
+
+def _leaf(t: Tensor, args: Sequence[Array], sizes: Mapping[str, int]) -> Array:
+    raise CompileError(f"{t.describe()} has no value: it is not among the inputs")
+
+
+#: Kind of operation -> its value by JAX, from the node, its operands and the sizes.
+LOWERINGS: dict[type, Callable[[Tensor, Sequence[Array], Mapping[str, int]], Array]] = {
+    Constant: _constant,
+    SizeOf: _size,
+    Reshape: _reshape,
+    Comprehension: _statement,
+    Input: _leaf,
+    Param: _leaf,
+}

@@ -63,10 +63,11 @@ _LAZY = {
     "latex": "symgrad.notation",
     "draw": "symgrad.drawing",
     "plot_descent": "symgrad.drawing.descent_plot",
+    "interop": "symgrad.interop",
     "diagnose": "symgrad.diagnosis.public",
     "gradient_bound": "symgrad.prediction.bound",
 }
-_MODULES = ("nn", "optim")
+_MODULES = ("nn", "optim", "interop")
 
 globals().update(_FUNCTIONS)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from symgrad.declare import dtypes
 from symgrad.declare.conditions import conditional
@@ -14,6 +14,7 @@ from symgrad.declare.tensor import Input, Param, Tensor, as_tensor, topological
 from symgrad.derivation.reverse import flatten, unflatten
 from symgrad.emit.kernels import emit
 from symgrad.errors import (
+    CompileError,
     DTypeError,
     FormatError,
     GraphError,
@@ -27,6 +28,35 @@ from symgrad.serialize import graph
 from symgrad.serialize.graph import Declaration
 from symgrad.simplification import simplify_outputs
 
+if TYPE_CHECKING:
+    from symgrad.lowering.program import JaxProgram
+
+
+@overload
+def compile(
+    inputs: Sequence[Tensor],
+    outputs: Any,
+    *,
+    threads: int | None = ...,
+    nan_check: bool = ...,
+    dtype: str | None = ...,
+    updates: Mapping[Tensor, Tensor] | None = ...,
+    backend: Literal["numba"] = ...,
+) -> Program: ...
+
+
+@overload
+def compile(
+    inputs: Sequence[Tensor],
+    outputs: Any,
+    *,
+    threads: int | None = ...,
+    nan_check: bool = ...,
+    dtype: str | None = ...,
+    updates: Mapping[Tensor, Tensor] | None = ...,
+    backend: Literal["jax"],
+) -> JaxProgram: ...
+
 
 def compile(
     inputs: Sequence[Tensor],
@@ -36,7 +66,8 @@ def compile(
     nan_check: bool = False,
     dtype: str | None = None,
     updates: Mapping[Tensor, Tensor] | None = None,
-) -> Program:
+    backend: Literal["numba", "jax"] = "numba",
+) -> Program | JaxProgram:
     """Return the program that computes ``outputs`` from ``inputs``.
 
     Args:
@@ -49,12 +80,17 @@ def compile(
             this type, whatever was declared.
         updates: parameter -> its new value, written in place at the end of a call
             (see ``Program.bind``).
+        backend: ``"numba"``, or ``"jax"`` for a program that JAX runs, on its devices
+            and meshes, with arrays of its own.
 
     Raises:
         GraphError: an input is missing, unknown or given twice.
         DTypeError: ``dtype`` is not a float type.
+        CompileError: there is no such backend, or JAX is not installed.
     """
     start = time.perf_counter()
+    if backend not in ("numba", "jax"):
+        raise CompileError(f"backend is 'numba' or 'jax', not {backend!r}")
     updates = dict(updates or {})
     targets = [as_tensor(t) for t in flatten(outputs)]
     _check_updates(updates)
@@ -75,6 +111,10 @@ def compile(
     params += [t for t in updates if not any(t is p for p in params)]
     _check_names(inputs, params)
     _check_sizes([*inputs, *params], simple)
+    if backend == "jax":
+        from symgrad.lowering.program import JaxProgram
+
+        return JaxProgram(declaration, params, simple, _rebuilder(outputs), seconds)
     begin = time.perf_counter()
     plan = schedule(simple[: len(targets)], new, store_all=nan_check)
     seconds["schedule"] = _lap(begin)

@@ -23,6 +23,7 @@ STAGES = (
     ("schedule",),
     ("emit",),
     ("run",),
+    ("lowering",),
     ("pipeline",),
     ("transforms",),
     ("closedform",),
@@ -48,7 +49,7 @@ KEEPERS = {
     "matplotlib": (("train/history.py", "drawing/"), True),
     "rich": (("train/progress.py", "commands/", "cli.py"), True),
     "torch": ((), True),
-    "jax": ((), True),
+    "jax": (("lowering/", "interop/to_jax.py"), True),
 }
 
 LONGEST = 450  # lines

@@ -11,7 +11,7 @@ import numpy as np
 from symgrad.declare import conditions
 from symgrad.declare.comprehension import Comprehension, print_statement
 from symgrad.declare.tensor import Tensor, topological
-from symgrad.errors import DTypeError, GraphError, NumericError
+from symgrad.errors import DTypeError, NumericError
 from symgrad.lowering.graph import Watcher, evaluate_graph, imported
 from symgrad.run.arrays import ArgumentBinder, ArgumentSpec
 from symgrad.run.declared import Declared
@@ -100,7 +100,8 @@ class JaxProgram(Declared):
     def _converted(self, values: Sequence[Any]) -> list[Any]:
         """Return arrays as declared; JAX's own stay where they are."""
         return [
-            self._checked(t, value) for t, value in zip(self._leaves, values, strict=True)
+            self._checked(t, value)
+            for t, value in zip(self._leaves, values, strict=True)
         ]
 
     def _checked(self, t: Tensor, value: Any) -> Any:
@@ -163,31 +164,3 @@ class JaxProgram(Declared):
             "compile_seconds": self._seconds.get("compile", 0.0),
             "stage_seconds": dict(self._seconds),
         }
-
-
-def jax_function(outputs: Any, tensors: Sequence[Tensor], leaves: Sequence[Tensor],
-                 rebuild: Callable[[list], Any]) -> Callable[..., Any]:
-    """Return a pure function of inputs by name and ``params=``, for JAX to transform.
-
-    Types are the declared ones as far as JAX's settings allow (``jax_enable_x64``).
-    """
-    imported()
-    names = [t.name or "" for t in leaves]
-
-    def function(*, params: Mapping[str, Any] | None = None, **inputs: Any) -> Any:
-        import jax.numpy as jnp
-
-        given = {**(params or {}), **inputs}
-        for name in given:
-            if name not in names:
-                raise GraphError(f"the function has no input or parameter {name!r}")
-        for name in names:
-            if name not in given:
-                raise GraphError(f"the input or parameter {name!r} is missing")
-        arrays = [jnp.asarray(given[name]) for name in names]
-        sizes = conditions.sizes_of(leaves, [a.shape for a in arrays])
-        conditions.check(conditions.conditional(topological(tensors)), sizes)
-        values = dict(zip(leaves, arrays, strict=True))
-        return rebuild(evaluate_graph(tensors, values, sizes))
-
-    return function

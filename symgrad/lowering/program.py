@@ -22,9 +22,10 @@ class JaxProgram(Declared):
     """A compiled graph that JAX runs; it takes arrays of NumPy or JAX, and gives JAX's.
 
     Where arrays lie is up to their owner: given arrays that are split over a mesh
-    (``jax.sharding``), XLA splits the computation and adds what communication it
-    needs.  ``bound`` are the parameters of ``bind``, which a call with updates
-    replaces; those that were given as NumPy arrays are also written in place.
+    (``jax.sharding``, with axes of type ``Auto``), XLA splits the computation and adds
+    what communication it needs.  ``bound`` are the parameters of ``bind``, which a call
+    with updates replaces; those that were given as NumPy arrays are also written in
+    place.
     """
 
     def __init__(

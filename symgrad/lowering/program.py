@@ -33,7 +33,7 @@ class JaxProgram(Declared):
         declaration: Declaration,
         params: Sequence[Tensor],
         simple: Sequence[Tensor],
-        rebuild: Callable[[list], Any],
+        rebuild: Callable[[list], Any] | None,
         seconds: dict[str, float],
     ) -> None:
         super().__init__(declaration, params)
@@ -80,7 +80,8 @@ class JaxProgram(Declared):
             self._seconds["compile"] = time.perf_counter() - start
         self._last = [self._jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays]
         self._update(dict(given or {}), found[self._results :])
-        return self._rebuild(found[: self._results])
+        results = found[: self._results]
+        return results if self._rebuild is None else self._rebuild(results)
 
     def bind(self, params: Mapping[str, Any]) -> None:
         """Keep these parameter arrays; ``bound`` are their values after each call.

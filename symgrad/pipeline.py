@@ -114,7 +114,7 @@ def compile(
     if backend == "jax":
         from symgrad.lowering.program import JaxProgram
 
-        return JaxProgram(declaration, params, simple, _rebuilder(outputs), seconds)
+        return JaxProgram(declaration, params, simple, seconds)
     begin = time.perf_counter()
     plan = schedule(simple[: len(targets)], new, store_all=nan_check)
     seconds["schedule"] = _lap(begin)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from symgrad.declare import conditions
 from symgrad.declare.comprehension import Comprehension, print_statement
 from symgrad.declare.tensor import Tensor, topological
+from symgrad.derivation.reverse import unflatten
 from symgrad.errors import DTypeError, NumericError
 from symgrad.lowering.graph import Watcher, evaluate_graph, imported
 from symgrad.run.arrays import ArgumentBinder, ArgumentSpec
@@ -33,13 +34,12 @@ class JaxProgram(Declared):
         declaration: Declaration,
         params: Sequence[Tensor],
         simple: Sequence[Tensor],
-        rebuild: Callable[[list], Any] | None,
         seconds: dict[str, float],
     ) -> None:
         super().__init__(declaration, params)
         self._jax = imported()
         self._leaves = [*declaration.inputs, *params]
-        self._simple, self._rebuild = list(simple), rebuild
+        self._simple = list(simple)
         self._updated = [t.name or "" for t in declaration.updates]
         self._results = len(self._simple) - len(self._updated)
         self._conditional = conditions.conditional(topological(self._simple))
@@ -80,8 +80,7 @@ class JaxProgram(Declared):
             self._seconds["compile"] = time.perf_counter() - start
         self._last = [self._jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays]
         self._update(dict(given or {}), found[self._results :])
-        results = found[: self._results]
-        return results if self._rebuild is None else self._rebuild(results)
+        return unflatten(self._declaration.outputs, found[: self._results])
 
     def bind(self, params: Mapping[str, Any]) -> None:
         """Keep these parameter arrays; ``bound`` are their values after each call.

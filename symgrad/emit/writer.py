@@ -345,7 +345,15 @@ _LIBM = frozenset(
 
 
 def _loads(term: Term) -> bool:
+    """Return True if a term reads memory where there may be none.
+
+    An element at a fixed place of a tensor of fixed shape is there in any case.
+    """
     match term:
+        case Load(tensor=tensor, linear=(), extra=(), constant=constant):
+            size = product(tensor.shape)
+            fixed = isinstance(size, int) and isinstance(constant, int)
+            return not (fixed and 0 <= constant < size)
         case Load():
             return True
         case Apply(args=args):

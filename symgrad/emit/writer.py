@@ -352,8 +352,9 @@ def _loads(term: Term) -> bool:
     match term:
         case Load(tensor=tensor, linear=(), extra=(), constant=constant):
             size = product(tensor.shape)
-            fixed = isinstance(size, int) and isinstance(constant, int)
-            return not (fixed and 0 <= constant < size)
+            if not isinstance(size, int) or not isinstance(constant, int):
+                return True
+            return not 0 <= constant < size
         case Load():
             return True
         case Apply(args=args):

@@ -13,6 +13,7 @@ from typing import Any
 
 from symgrad.declare.tensor import Tensor, as_tensor
 from symgrad.derivation.reverse import flatten, unflatten
+from symgrad.simplification.distribution import distribute
 from symgrad.simplification.nodes import Rewrite
 from symgrad.simplification.stage import rewritten
 
@@ -46,4 +47,8 @@ def explain_rewrites(structure: Any) -> list[Rewrite]:
 
 def simplify_outputs(outputs: Sequence[Tensor]) -> list[Tensor]:
     """Return the simplified outputs of a program, from which nothing is derived."""
-    return rewritten(outputs, final=True)[0]
+    found = rewritten(outputs, final=True)[0]
+    cheaper = distribute(found)
+    if all(a is b for a, b in zip(found, cheaper, strict=True)):
+        return found
+    return rewritten(cheaper, final=True)[0]

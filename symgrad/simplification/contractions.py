@@ -79,6 +79,19 @@ def order_factors(t: Tensor, facts: Facts) -> Tensor | None:
     return _contracted(whole, steps)
 
 
+def cheapest(t: Tensor, facts: Facts) -> tuple[Tensor, int]:
+    """Return a product of products in its cheapest order, and what it costs."""
+    product = as_product(t)
+    if product is None:
+        raise ValueError(f"{t.describe()} is not a sum of products")
+    whole, cost = _flattened(t, product, facts)
+    if len(whole.factors) < 3:
+        return t, cost
+    sizes = tuple(measure((n,)) for n in whole.extents)
+    steps, best = _best_order(tuple(f.axes for f in whole.factors), whole.output, sizes)
+    return _contracted(whole, steps), best
+
+
 def _flattened(t: Tensor, product: Product, facts: Facts) -> tuple[Product, int]:
     """Return the product with factors that are products themselves taken apart.
 

@@ -49,7 +49,7 @@ KEEPERS = {
     "matplotlib": (("train/history.py", "drawing/"), True),
     "rich": (("train/progress.py", "commands/", "cli.py"), True),
     "torch": ((), True),
-    "jax": (("lowering/", "interop/to_jax.py"), True),
+    "jax": (("lowering/", "interop/jax_functions.py"), True),
 }
 
 LONGEST = 450  # lines

@@ -4,6 +4,24 @@ Each needs its package only when it is called; ``pip install 'symgrad[onnx]'`` (
 ``torch``, ``jax``) installs it.
 """
 
-from symgrad.interop.to_jax import to_jax
+import importlib
+from typing import Any
 
-__all__ = ["to_jax"]
+#: Function -> the module that holds it; loaded at first use.
+_PLACES = {
+    "from_onnx": "symgrad.interop.onnx_import.public",
+    "to_jax": "symgrad.interop.jax_functions",
+}
+__all__ = [*_PLACES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'symgrad.interop' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_PLACES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

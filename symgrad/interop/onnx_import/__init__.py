@@ -1,0 +1,1 @@
+"""ONNX models as graphs: one small table of operators for each family."""

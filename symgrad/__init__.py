@@ -58,6 +58,7 @@ _LAZY = {
     "init": "symgrad.train.initialize",
     "Trainer": "symgrad.train.trainer",
     "optim": "symgrad.train.optim",
+    "linalg": "symgrad.declare.ops.linalg",
     "nn": "symgrad.nn",
     "formula": "symgrad.notation",
     "latex": "symgrad.notation",
@@ -67,7 +68,7 @@ _LAZY = {
     "diagnose": "symgrad.diagnosis.public",
     "gradient_bound": "symgrad.prediction.bound",
 }
-_MODULES = ("nn", "optim", "interop")
+_MODULES = ("interop", "linalg", "nn", "optim")
 
 globals().update(_FUNCTIONS)
 

@@ -23,6 +23,7 @@ from symgrad.errors import (
 )
 from symgrad.run.layout import Parts
 from symgrad.run.program import Program
+from symgrad.schedule.factors import factored
 from symgrad.schedule.plan import schedule
 from symgrad.serialize import graph
 from symgrad.serialize.graph import Declaration
@@ -101,7 +102,7 @@ def compile(
     )
     values = list(updates.values())
     seconds: dict[str, float] = {}
-    simple = simplify_outputs([*targets, *values])
+    simple = factored(simplify_outputs([*targets, *values]))
     seconds["simplify"] = _lap(start)
     new = dict(zip(updates, simple[len(targets) :], strict=True))
     leaves = topological([*targets, *values])

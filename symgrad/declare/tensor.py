@@ -20,6 +20,7 @@ import numpy as np
 from symgrad.declare import dtypes
 from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.dims import Dim, Size, named, product
+from symgrad.declare.linear_algebra import LinearAlgebra
 from symgrad.errors import DTypeError, GraphError, ShapeError
 
 Shape = tuple[Size, ...]
@@ -63,7 +64,7 @@ class Reshape:
     shape: Shape
 
 
-Op = Comprehension | Input | Param | Constant | SizeOf | Reshape
+Op = Comprehension | Input | Param | Constant | SizeOf | Reshape | LinearAlgebra
 
 #: Filled by ``symgrad.declare.ops``: what the operators and methods of a tensor call.
 OPERATORS: dict[str, Callable[..., Any]] = {}
@@ -198,7 +199,8 @@ class Tensor:
     def __array_function__(
         self, func: Any, types: Any, args: tuple, kwargs: dict
     ) -> Any:
-        return _numpy_call(func.__name__, True, args, kwargs)
+        name = f"{func.__module__}.{func.__name__}".removeprefix("numpy.")
+        return _numpy_call(name, True, args, kwargs)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         raise GraphError(f"{self.describe()} cannot be changed; use where or concat")
@@ -417,11 +419,7 @@ def constant(value: Any, dtype: object = None) -> Tensor:
         if array.dtype.kind == "f":
             dtype = dtypes.DEFAULT_FLOAT
     kind = dtypes.canonical(array.dtype if dtype is None else dtype)
-    array = np.ascontiguousarray(array, kind)
-    if array.shape != np.shape(value):  # ascontiguousarray makes 0-d into 1-d
-        array = array.reshape(np.shape(value))
-    if array is value or array.base is not None:
-        array = array.copy()
+    array = np.array(array, kind, order="C")  # a copy: nobody can change it
     array.flags.writeable = False
     op = Constant(array, (array.tobytes(), array.shape, kind))
     return make(op, (), array.shape, kind)
@@ -488,7 +486,7 @@ def print_shape(shape: Shape) -> str:
 
 def op_name(op: Op) -> str:
     """Return the word by which pictures and printed graphs call an operation."""
-    if isinstance(op, Comprehension | Input | Param):
+    if isinstance(op, Comprehension | Input | Param | LinearAlgebra):
         return op.name
     if isinstance(op, SizeOf):
         return str(op.dim)

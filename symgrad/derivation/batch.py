@@ -24,6 +24,7 @@ from symgrad.declare.comprehension import (
     substitute_index,
 )
 from symgrad.declare.dims import Size
+from symgrad.declare.linear_algebra import LinearAlgebra
 from symgrad.declare.tensor import (
     Reshape,
     Tensor,
@@ -120,6 +121,16 @@ def _batch_reshape(
     return make(Reshape(shape), args, shape, node.dtype)
 
 
+def _batch_matrices(
+    node: Tensor, args: Sequence[Tensor], flags: Sequence[bool], size: Size
+) -> Tensor:
+    """The dimensions before the matrices are a batch already; all operands have it."""
+    batched = [
+        a if flag else _repeated(a, size) for a, flag in zip(args, flags, strict=True)
+    ]
+    return make(node.op, batched, (size, *node.shape), node.dtype)
+
+
 def _batch_statement(
     node: Tensor, args: Sequence[Tensor], flags: Sequence[bool], size: Size
 ) -> Tensor:
@@ -191,4 +202,8 @@ def _shifted_body(c: Comprehension) -> scalar.Expr:
 
 
 #: Kind of operation -> how it is batched; a leaf is never reached.
-RULES: dict[type, Rule] = {Comprehension: _batch_statement, Reshape: _batch_reshape}
+RULES: dict[type, Rule] = {
+    Comprehension: _batch_statement,
+    Reshape: _batch_reshape,
+    LinearAlgebra: _batch_matrices,
+}

@@ -4,12 +4,13 @@
 * sum, movement, scatter: the transposed statement (``transpose``);
 * max, min: the slope is 1 where the term equals the result, ties share evenly;
 * prod: the slope of a factor is the product of the others, exact at zeros;
-* reshape: the reshape back.
+* reshape: the reshape back;
+* linear algebra: as declared (``linear_algebra``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from symgrad.declare import dtypes, scalar
@@ -25,8 +26,10 @@ from symgrad.declare.build import (
     reduction,
 )
 from symgrad.declare.comprehension import Comprehension, Guard, Read, affine, along
+from symgrad.declare.linear_algebra import LinearAlgebra
 from symgrad.declare.scalar import Expr
 from symgrad.declare.tensor import Reshape, Tensor, constant, make, scalar_value
+from symgrad.derivation.linear_algebra import COTANGENTS, TANGENTS
 from symgrad.derivation.symbolic import VARIABLES, slope
 from symgrad.derivation.transpose import transpose
 from symgrad.errors import DerivationError
@@ -45,6 +48,8 @@ def vjp(
     if isinstance(node.op, Reshape):
         x = node.args[0]
         return [(0, make(Reshape(x.shape), [g], x.shape, g.dtype))] if wanted(x) else []
+    if isinstance(node.op, LinearAlgebra):
+        return _declared(node, g, wanted)
     c = node.op
     if not isinstance(c, Comprehension):
         raise DerivationError(f"{node.describe()} has no derivative")
@@ -57,6 +62,18 @@ def vjp(
         contribution = _contribution(node, c, position, factor, g)
         if contribution is not None:
             found.append((n, contribution))
+    return found
+
+
+def _declared(
+    node: Tensor, g: Tensor, wanted: Callable[[Tensor], bool]
+) -> list[Contribution]:
+    """Return the contributions of a node whose cotangents stand in a table."""
+    found = []
+    for n, x in enumerate(node.args):
+        rule = COTANGENTS.get((node.op.name, n))  # type: ignore[union-attr]
+        if rule is not None and wanted(x):
+            found.append((n, rule(*node.args, y=node, g=g)))
     return found
 
 
@@ -266,15 +283,26 @@ def jvp(node: Tensor, tangents: list[Tensor | None]) -> Tensor | None:
     if isinstance(node.op, Reshape):
         t = tangents[0]
         return None if t is None else make(node.op, [t], node.shape, t.dtype)
+    if isinstance(node.op, LinearAlgebra):
+        rules = [TANGENTS.get((node.op.name, n)) for n in range(len(node.args))]
+        return _added(
+            rule(*node.args, y=node, t=t)
+            for rule, t in zip(rules, tangents, strict=True)
+            if rule is not None and t is not None
+        )
     c = node.op
     if not isinstance(c, Comprehension):
         return None
+    return _added(
+        _tangent(node, c, position, k, tangent)
+        for position, k in enumerate(_places(c))
+        if (tangent := tangents[c.reads[k].operand]) is not None
+    )
+
+
+def _added(parts: Iterable[Tensor | None]) -> Tensor | None:
     total: Tensor | None = None
-    for position, k in enumerate(_places(c)):
-        tangent = tangents[c.reads[k].operand]
-        if tangent is None:
-            continue
-        part = _tangent(node, c, position, k, tangent)
+    for part in parts:
         if part is not None:
             total = part if total is None else elementwise("add", total, part)
     return total

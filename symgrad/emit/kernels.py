@@ -5,6 +5,7 @@ from __future__ import annotations
 from symgrad.declare.dims import product
 from symgrad.declare.tensor import Tensor
 from symgrad.emit.matmul import sum_loop
+from symgrad.emit.matrices import emit_matrices
 from symgrad.emit.nests import emit_nest
 from symgrad.emit.rows import emit_rows
 from symgrad.emit.writer import KernelText, Writer
@@ -23,6 +24,8 @@ def emit(plan: Plan) -> list[tuple[int, KernelText]]:
             text = emit_rows(g, set(plan.stored), plan.reading)
         elif g.kind == "sum":
             text = emit_sum(g)
+        elif g.kind == "matrix":
+            text = emit_matrices(g, plan.reading)
         else:
             text = emit_nest(g, plan.reading)
         kernels.append((n, text))

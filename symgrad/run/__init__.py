@@ -40,6 +40,8 @@ the operands:
     gemv_T(blas, trans, m, n, alpha, a, lda, x, incx, beta, y, incy)
     syrk_T(blas, lower, trans, n, k, alpha, a, lda, beta, c, ldc)
     dot_T(blas, n, x, incx, y, incy)
+    trsm_T(blas, lower, trans, unit, n, m, alpha, a, lda, b, ldb)
+    potrf_T(blas, lower, n, a, lda)    getrf_T(blas, n, a, lda, pivots)
 
 Kernels compile with only `contract` of the fast-math flags, NumPy's error model (no
 exceptions: division by zero gives inf, nan or 0) and without bounds checks.  Plain

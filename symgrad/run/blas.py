@@ -1,9 +1,9 @@
-"""Addresses of BLAS routines, from the OpenBLAS that NumPy has loaded already.
+"""Addresses of BLAS and LAPACK routines, from the OpenBLAS that NumPy has loaded already.
 
 Wheels of NumPy and SciPy bundle OpenBLAS under decorated names, `scipy_sgemm_64_` for
 the build with 64-bit integers; other installations have plain ones.  (The size of
 integers needs no care: see `symgrad.emit.intrinsics.blas`.)  Where NumPy has another
-BLAS, SciPy's table for Cython gives the same routines at the price of importing
+BLAS, SciPy's tables for Cython give the same routines at the price of importing
 `scipy.linalg`, and the threads of that BLAS are the user's to set.
 """
 
@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-ROUTINES = ("gemm", "gemv", "syrk", "dot")
+ROUTINES = ("gemm", "gemv", "syrk", "dot", "trsm", "potrf", "getrf")
+LAPACK = ("potrf", "getrf")
 LETTERS = {"f32": "s", "f64": "d"}
 # What stands before and after a name; Fortran's routines have a `_` in between.
 DECORATIONS = (("scipy_", "64_"), ("scipy_", ""), ("", "64_"), ("", ""))
@@ -68,10 +69,11 @@ def address(routine: str, dtype: str) -> int:
 
 
 def _from_scipy(name: str) -> int:
-    """Find a routine in the table that SciPy offers to Cython."""
-    from scipy.linalg import cython_blas
+    """Find a routine in the tables that SciPy offers to Cython."""
+    from scipy.linalg import cython_blas, cython_lapack
 
-    capsule = cython_blas.__pyx_capi__[name]
+    table = cython_lapack if name[1:] in LAPACK else cython_blas
+    capsule = table.__pyx_capi__[name]
     api = ctypes.pythonapi
     api.PyCapsule_GetName.restype = ctypes.c_char_p
     api.PyCapsule_GetName.argtypes = [ctypes.py_object]

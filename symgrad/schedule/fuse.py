@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from symgrad.declare import dtypes
 from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.dims import Size, product
+from symgrad.declare.linear_algebra import LinearAlgebra
 from symgrad.declare.tensor import Constant, Input, Param, Reshape, Tensor, topological
 from symgrad.schedule.contraction import Gemm, as_gemm
 from symgrad.schedule.packing import as_packed
@@ -31,6 +32,7 @@ from symgrad.schedule.terms import (
 
 #: A sum to a scalar over more elements than this may be split over threads.
 LARGE = 32768
+LU, PIVOTS = LinearAlgebra("lu"), LinearAlgebra("pivots")
 Shape = tuple[Size, ...]
 
 
@@ -41,7 +43,8 @@ class Group:
     Attributes:
         kind: ``rows`` (elementwise, with reductions of trailing axes), ``gemm`` (the
             same behind a matrix product), ``sum`` (a sum of matrix products), ``nest``
-            (any other reduction), ``running`` (a cumulative reduction) or ``scatter``.
+            (any other reduction), ``running`` (a cumulative reduction), ``scatter``, or
+            ``matrix`` (linear algebra, for each matrix of a batch).
         domain: the extents of all loops.
         split: how many leading loops are rows; None while nothing is reduced.
         members: the nodes, operands before users.
@@ -134,6 +137,13 @@ class Reading:
             self._memo[key] = found
         return self._memo[key]
 
+    def elements(self, t: Tensor) -> list[Load]:
+        """Return every element that is read where ``t`` itself is, anywhere."""
+        found: list[Load] = []
+        resolver = Resolver(self.looks_through, lambda n, w: None)
+        _collect(resolver.at(t, loop_index(t.shape)), found)
+        return found
+
     def looks_through(self, t: Tensor) -> bool:
         """Return True for a node that is computed where it is used."""
         return is_virtual(t) and t not in self.forced
@@ -183,6 +193,9 @@ class _Fuser:
         self.home: dict[Tensor, int] = {}
 
     def place(self, t: Tensor) -> None:
+        if isinstance(t.op, LinearAlgebra):
+            self._place_matrices(t)
+            return
         c: Comprehension = t.op  # type: ignore[assignment]
         if t in self.gemms:
             gemm = self.gemms[t]
@@ -207,6 +220,18 @@ class _Fuser:
             ):
                 return
         self._start(group)
+
+    def _place_matrices(self, t: Tensor) -> None:
+        """Let the results of one factorization be one group."""
+        for g in self.groups:
+            first = g.members[0]
+            both = g.kind == "matrix" and {first.op, t.op} == {LU, PIVOTS}
+            if both and first.args[0] is t.args[0]:
+                g.members.append(t)
+                self.home[t] = self.home[first]
+                return
+        batch = t.args[-1].shape[:-2]
+        self._start(Group("matrix", batch, len(batch), [t]))
 
     def _start(self, group: Group) -> None:
         self.home[group.members[0]] = len(self.groups)
@@ -327,6 +352,9 @@ def reads_of(g: Group, t: Tensor, reading: Reading) -> list[Tensor]:
     """Return the tensors in memory that a member of a group reads."""
     if g.gemm is not None and t is g.gemm.node:
         return [base(g.gemm.left.tensor), base(g.gemm.right.tensor)]
+    if isinstance(t.op, LinearAlgebra):
+        loads = (x for a in t.args for x in reading.elements(a))
+        return list(dict.fromkeys(x.tensor for x in loads))
     c: Comprehension = t.op  # type: ignore[assignment]
     found = {x.tensor: None for x in reading.loads(t, loop_index(c.extents))}
     for index in c.target or ():

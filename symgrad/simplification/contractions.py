@@ -162,11 +162,11 @@ def _contracted(product: Product, steps: Sequence[tuple[int, ...]]) -> Tensor:
         axes = _left(union, [f.axes for f in remaining], product.output)
         if not remaining:
             axes = product.output
-        remaining.append(_contract(parts, axes, product.extents))
+        remaining.append(contract(parts, axes, product.extents))
     return remaining[0].tensor
 
 
-def _contract(parts: Sequence[Factor], axes: Axes, extents: Shape) -> Factor:
+def contract(parts: Sequence[Factor], axes: Axes, extents: Shape) -> Factor:
     """Return the sum of the product of factors over all axes but these."""
     if len(parts) == 1 and parts[0].axes == axes:
         return parts[0]

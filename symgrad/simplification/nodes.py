@@ -9,6 +9,7 @@ from functools import lru_cache
 from symgrad.declare import build, dtypes
 from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.dims import evaluate, names, product
+from symgrad.declare.linear_algebra import LinearAlgebra
 from symgrad.declare.tensor import Reshape, Shape, Tensor, make
 from symgrad.simplification.order import Key, structural_key
 from symgrad.simplification.structure import is_identity, structure
@@ -52,14 +53,14 @@ class Facts:
 
 
 def kind(t: Tensor) -> str:
-    """Return leaf, reshape, scatter, reduction, movement, cast, elementwise, statement.
+    """Return leaf, reshape, matrix, scatter, reduction, movement, cast, elementwise, …
 
-    A cast is a movement that changes the type and nothing else; one that does both is
-    a statement, as is any other body.
+    A matrix is an operation of linear algebra.  A cast is a movement that changes the
+    type and nothing else; one that does both is a statement, as is any other body.
     """
     c = t.op
     if not isinstance(c, Comprehension):
-        return "reshape" if isinstance(c, Reshape) else "leaf"
+        return _OTHERS.get(type(c), "leaf")
     form = structure(c).form
     if form != "movement":
         return form
@@ -67,6 +68,9 @@ def kind(t: Tensor) -> str:
     if x.dtype == t.dtype:
         return form
     return "cast" if is_identity(c, x.shape) else "statement"
+
+
+_OTHERS = {Reshape: "reshape", LinearAlgebra: "matrix"}
 
 
 def passes(t: Tensor) -> bool:

@@ -6,6 +6,7 @@ from functools import lru_cache
 from hashlib import blake2b
 
 from symgrad.declare.comprehension import Comprehension
+from symgrad.declare.linear_algebra import LinearAlgebra
 from symgrad.declare.tensor import (
     Constant,
     Input,
@@ -40,6 +41,8 @@ def _content(op: Op) -> bytes:
             return f"{type(op).__name__} {op.name}".encode()
         case SizeOf():
             return f"size {op.dim}".encode()
+        case LinearAlgebra():
+            return f"{op.name} {op.transposed}".encode()
         case Reshape():
             return f"reshape {op.shape}".encode()
     raise AssertionError(op)

@@ -10,6 +10,7 @@ from symgrad.simplification import (
     constants,
     contractions,
     deltas,
+    linear_algebra,
     movements,
     reductions,
     softmax,
@@ -76,6 +77,7 @@ class RuleBook:
             *(deltas.DELTA if heads & {"movement", "add", "sub"} else ()),
             *constants.FACTORS.get(fn, ()),
             *softmax.RULES.get(fn, ()),
+            *(linear_algebra.ELEMENTWISE.get(fn, ()) if heads & _MADE_OF_ONE else ()),
             *(contractions.FACTOR if heads == {"reduction"} and fn in _SUMS else ()),
             *(Rule(p.name, p.apply) for p in fitting),
             *(_SORT if fn in COMMUTATIVE else ()),
@@ -94,10 +96,12 @@ def _head(t: Tensor) -> str:
 
 
 _SUMS = ("add", "sub")
+_MADE_OF_ONE = {"matrix", "abs", "div"}
 _SORT = (Rule("", sort_operands),)
 _KINDS: dict[str, tuple[Rule, ...]] = {
     "leaf": (),
     "reshape": movements.RESHAPE,
+    "matrix": linear_algebra.MATRIX,
     "movement": movements.MOVEMENT,
     "cast": (*constants.CAST, *movements.CAST),
     "reduction": (
@@ -105,6 +109,7 @@ _KINDS: dict[str, tuple[Rule, ...]] = {
         *reductions.REDUCTION,
         *sums.SUMS,
         *contractions.ORDER,
+        *linear_algebra.PRODUCT,
         *sums.NAMES,
     ),
     "scatter": reductions.SCATTER,

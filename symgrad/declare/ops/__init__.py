@@ -10,6 +10,7 @@ from symgrad.declare.ops import (
     create,
     elementwise,
     indexing,
+    linalg,
     numpy_names,
     reduce,
     shape,
@@ -60,3 +61,4 @@ NUMPY_FUNCTIONS |= {
     }.items()
 }
 NUMPY_FUNCTIONS |= numpy_names.FUNCTIONS
+NUMPY_FUNCTIONS |= {f"linalg.{name}": f for name, f in linalg.FUNCTIONS.items()}

@@ -69,24 +69,6 @@ def ptp(a: Any, axis: Any = None) -> Tensor:
     return elementwise("sub", most(a, axis), least(a, axis))
 
 
-def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """Return the vector norm (or Frobenius norm) over ``axis``; order 1, 2 or inf."""
-    t, total = as_tensor(x), reduce.REDUCTIONS["sum"]
-    vector = (t.ndim if axis is None else np.size(axis)) == 1
-    if ord in (None, "fro") or (ord == 2 and vector):
-        squares = total(elementwise("mul", t, t), axis, keepdims=keepdims)
-        return elementwise("sqrt", squares)
-    if vector and ord == 1:
-        return total(elementwise("abs", t), axis, keepdims=keepdims)
-    if vector and ord == np.inf:
-        most = reduce.REDUCTIONS["max"]
-        return most(elementwise("abs", t), axis, keepdims=keepdims)
-    raise ShapeError(
-        f"norm of order {ord!r} over axis {axis} of {t.describe()} is not supported; "
-        "vectors have the orders 1, 2 and inf, matrices 'fro'"
-    )
-
-
 # -- shapes ------------------------------------------------------------------------
 
 
@@ -269,7 +251,6 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
         std,
         average,
         ptp,
-        norm,
         ravel,
         ndim,
         size,

@@ -1,4 +1,4 @@
-"""What a kernel's text may import: operands, arithmetic, BLAS and native calls."""
+"""What a kernel's text may import: operands, arithmetic, BLAS, LAPACK and native calls."""
 
 from symgrad.emit.intrinsics.arithmetic import (
     add_fast,
@@ -19,7 +19,10 @@ from symgrad.emit.intrinsics.blas import (
     gemv_f64,
     syrk_f32,
     syrk_f64,
+    trsm_f32,
+    trsm_f64,
 )
+from symgrad.emit.intrinsics.lapack import getrf_f32, getrf_f64, potrf_f32, potrf_f64
 from symgrad.emit.intrinsics.operands import (
     at,
     read_b1,
@@ -51,9 +54,13 @@ __all__ = [
     "gemm_f64",
     "gemv_f32",
     "gemv_f64",
+    "getrf_f32",
+    "getrf_f64",
     "maximum",
     "minimum",
     "mul_fast",
+    "potrf_f32",
+    "potrf_f64",
     "read_b1",
     "read_f32",
     "read_f64",
@@ -67,6 +74,8 @@ __all__ = [
     "select",
     "syrk_f32",
     "syrk_f64",
+    "trsm_f32",
+    "trsm_f64",
     "write_b1",
     "write_f32",
     "write_f64",

@@ -25,27 +25,28 @@ INTEGER = ir.IntType(64)
 CHARACTER = ir.IntType(8)
 
 
-def _by_reference(builder: Any, value: Any) -> Any:
+def by_reference(builder: Any, value: Any) -> Any:
     """Point at a copy of the value: Fortran takes every argument by address."""
     place = cgutils.alloca_once(builder, value.type)
     builder.store(value, place)
     return place
 
 
-def _character(builder: Any, flag: Any, if_set: str, if_clear: str) -> Any:
+def character(builder: Any, flag: Any, if_set: str, if_clear: str) -> Any:
+    """Point at the letter that a flag chooses."""
     letters = [ir.Constant(CHARACTER, ord(letter)) for letter in (if_set, if_clear)]
-    return _by_reference(builder, builder.select(flag, *letters))
+    return by_reference(builder, builder.select(flag, *letters))
 
 
 def _not_transposed(builder: Any, flag: Any) -> Any:
-    return _character(builder, flag, "T", "N")
+    return character(builder, flag, "T", "N")
 
 
 def _transposed(builder: Any, flag: Any) -> Any:
-    return _character(builder, flag, "N", "T")
+    return character(builder, flag, "N", "T")
 
 
-def _call(builder: Any, blas: Any, arguments: Sequence[Any], result: Any) -> Any:
+def call(builder: Any, blas: Any, arguments: Sequence[Any], result: Any) -> Any:
     """Call the routine at address `blas`."""
     kind = ir.FunctionType(result, [argument.type for argument in arguments])
     routine = builder.inttoptr(blas, kind.as_pointer())
@@ -53,10 +54,11 @@ def _call(builder: Any, blas: Any, arguments: Sequence[Any], result: Any) -> Any
 
 
 def _integers(builder: Any, *values: Any) -> list[Any]:
-    return [_by_reference(builder, value) for value in values]
+    return [by_reference(builder, value) for value in values]
 
 
-def _check(scalar: types.Type, name: str, reads: Sequence[Any], write: Any) -> None:
+def check(scalar: types.Type, name: str, reads: Sequence[Any], write: Any) -> None:
+    """Raise TypingError unless the matrices are operands of one type."""
     for operand in (*reads, write):
         if not isinstance(operand, Operand) or operand.dtype != scalar:
             raise errors.TypingError(f"{name} takes {scalar} operands, not {operand}")
@@ -84,15 +86,15 @@ def _gemm(name: str, scalar: types.Type) -> Any:
         c: Any,
         ldc: Any,
     ) -> Any:
-        _check(scalar, name, [a, b], c)
+        check(scalar, name, [a, b], c)
         flag, size = types.boolean, types.int64
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             blas, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc = args
             m, n, k, lda, ldb, ldc = _integers(builder, m, n, k, lda, ldb, ldc)
-            alpha, beta = (_by_reference(builder, v) for v in (alpha, beta))
+            alpha, beta = (by_reference(builder, v) for v in (alpha, beta))
             ta, tb = (_not_transposed(builder, f) for f in (ta, tb))
-            _call(
+            call(
                 builder,
                 blas,
                 [tb, ta, n, m, k, alpha, b, ldb, a, lda, beta, c, ldc],
@@ -144,15 +146,15 @@ def _gemv(name: str, scalar: types.Type) -> Any:
         y: Any,
         incy: Any,
     ) -> Any:
-        _check(scalar, name, [a, x], y)
+        check(scalar, name, [a, x], y)
         size = types.int64
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             blas, trans, m, n, alpha, a, lda, x, incx, beta, y, incy = args
             m, n, lda, incx, incy = _integers(builder, m, n, lda, incx, incy)
-            alpha, beta = (_by_reference(builder, v) for v in (alpha, beta))
+            alpha, beta = (by_reference(builder, v) for v in (alpha, beta))
             trans = _transposed(builder, trans)
-            _call(
+            call(
                 builder,
                 blas,
                 [trans, n, m, alpha, a, lda, x, incx, beta, y, incy],
@@ -188,16 +190,16 @@ def _syrk(name: str, scalar: types.Type) -> Any:
         c: Any,
         ldc: Any,
     ) -> Any:
-        _check(scalar, name, [a], c)
+        check(scalar, name, [a], c)
         flag, size = types.boolean, types.int64
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             blas, lower, trans, n, k, alpha, a, lda, beta, c, ldc = args
             n, k, lda, ldc = _integers(builder, n, k, lda, ldc)
-            alpha, beta = (_by_reference(builder, v) for v in (alpha, beta))
-            triangle = _character(builder, lower, "U", "L")
+            alpha, beta = (by_reference(builder, v) for v in (alpha, beta))
+            triangle = character(builder, lower, "U", "L")
             trans = _transposed(builder, trans)
-            _call(
+            call(
                 builder,
                 blas,
                 [triangle, trans, n, k, alpha, a, lda, beta, c, ldc],
@@ -231,13 +233,63 @@ def _dot(name: str, scalar: types.Type) -> Any:
             blas, n, x, incx, y, incy = args
             n, incx, incy = _integers(builder, n, incx, incy)
             result = context.get_value_type(scalar)
-            return _call(builder, blas, [n, x, incx, y, incy], result)
+            return call(builder, blas, [n, x, incx, y, incy], result)
 
         return scalar(size, size, x, size, y, size), codegen
 
     dot.__name__ = name
     dot.__doc__ = "The sum of x[i*incx] * y[i*incy] over n elements."
     return intrinsic(dot)
+
+
+def _trsm(name: str, scalar: types.Type) -> Any:
+    def trsm(
+        typingctx: Any,
+        blas: Any,
+        lower: Any,
+        trans: Any,
+        unit: Any,
+        n: Any,
+        m: Any,
+        alpha: Any,
+        a: Any,
+        lda: Any,
+        b: Any,
+        ldb: Any,
+    ) -> Any:
+        check(scalar, name, [a], b)
+        flag, size = types.boolean, types.int64
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            blas, lower, trans, unit, n, m, alpha, a, lda, b, ldb = args
+            m, n, lda, ldb = _integers(builder, m, n, lda, ldb)
+            side = by_reference(builder, CHARACTER(ord("R")))
+            triangle = character(builder, lower, "U", "L")
+            trans, unit = (
+                _not_transposed(builder, trans),
+                character(builder, unit, "U", "N"),
+            )
+            call(
+                builder,
+                blas,
+                [
+                    *(side, triangle, trans, unit, m, n),
+                    *(by_reference(builder, alpha), a, lda, b, ldb),
+                ],
+                ir.VoidType(),
+            )
+            return context.get_dummy_value()
+
+        sig = types.void(size, flag, flag, flag, size, size, scalar, a, size, b, size)
+        return sig, codegen
+
+    trsm.__name__ = name
+    trsm.__doc__ = """B = alpha * op(A)^-1 * B with A n by n, B n rows of m elements.
+
+    A is the lower (`lower` 1) or upper triangle of its matrix, with ones in place of the
+    diagonal where `unit` is 1; op(A) is A itself (`trans` 0) or its transpose (1).
+    """
+    return intrinsic(trsm)
 
 
 gemm_f32 = _gemm("gemm_f32", SCALARS["f32"])
@@ -248,3 +300,5 @@ syrk_f32 = _syrk("syrk_f32", SCALARS["f32"])
 syrk_f64 = _syrk("syrk_f64", SCALARS["f64"])
 dot_f32 = _dot("dot_f32", SCALARS["f32"])
 dot_f64 = _dot("dot_f64", SCALARS["f64"])
+trsm_f32 = _trsm("trsm_f32", SCALARS["f32"])
+trsm_f64 = _trsm("trsm_f64", SCALARS["f64"])

@@ -1,0 +1,66 @@
+"""Derivatives of linear algebra, declared as graphs.
+
+These operations are no comprehensions, so their derivatives cannot be derived; each is
+one line of the tables below.
+
+Sources: M. Giles, "Collected Matrix Derivative Results for Forward and Reverse Mode
+Algorithmic Differentiation" (2008), for ``inv`` (2.2.3), ``det`` and its logarithm
+(2.2.4) and ``solve`` (2.3.1); I. Murray, "Differentiation of the Cholesky decomposition"
+(2016), equations 8 and 10, for ``cholesky``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from symgrad.declare.build import elementwise, iota
+from symgrad.declare.ops.contract import einsum
+from symgrad.declare.ops.linalg import inv, solve
+from symgrad.declare.ops.shape import expand_dims
+from symgrad.declare.tensor import Tensor
+
+#: (operation, operand) -> its cotangent, given the operands, the result ``y`` and its
+#: cotangent ``g``.
+COTANGENTS: dict[tuple[str, int], Callable[..., Tensor]] = {
+    ("inv", 0): lambda A, *, y, g: -(y.mT @ g @ y.mT),
+    ("solve", 0): lambda A, B, *, y, g: -(solve(A.mT, g) @ y.mT),
+    ("solve", 1): lambda A, B, *, y, g: solve(A.mT, g),
+    ("det", 0): lambda A, *, y, g: _each(g * y) * inv(A).mT,
+    ("logabsdet", 0): lambda A, *, y, g: _each(g) * inv(A).mT,
+    ("cholesky", 0): lambda A, *, y, g: _symmetric(
+        solve(y.mT, solve(y.mT, _half(y.mT @ g).mT).mT)
+    ),
+}
+
+#: (operation, operand) -> what its tangent ``t`` adds to that of the result.
+TANGENTS: dict[tuple[str, int], Callable[..., Tensor]] = {
+    ("inv", 0): lambda A, *, y, t: -(y @ t @ y),
+    ("solve", 0): lambda A, B, *, y, t: -solve(A, t @ y),
+    ("solve", 1): lambda A, B, *, y, t: solve(A, t),
+    ("det", 0): lambda A, *, y, t: y * _inner(inv(A).mT, t),
+    ("logabsdet", 0): lambda A, *, y, t: _inner(inv(A).mT, t),
+    ("cholesky", 0): lambda A, *, y, t: y @ _half(solve(y, solve(y, _symmetric(t)).mT)),
+}
+
+
+def _each(scalars: Tensor) -> Tensor:
+    """Return a scalar for each matrix as a 1 by 1 matrix."""
+    return expand_dims(scalars, [-2, -1])
+
+
+def _inner(a: Tensor, b: Tensor) -> Tensor:
+    """Return ``⟨A, B⟩`` of each two matrices."""
+    return einsum("...ij,...ij->...", a, b)
+
+
+def _symmetric(m: Tensor) -> Tensor:
+    """Return ``(M + Mᵀ)/2``."""
+    return 0.5 * (m + m.mT)
+
+
+def _half(m: Tensor) -> Tensor:
+    """Return Murray's Φ(M): its lower triangle, with half of its diagonal."""
+    row, column = (iota(m.ndim - d, m.shape) for d in (2, 1))
+    lower = elementwise("select", elementwise("lt", column, row), m, 0)
+    diagonal = elementwise("select", elementwise("eq", column, row), 0.5 * m, 0)
+    return lower + diagonal

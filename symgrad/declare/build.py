@@ -86,24 +86,26 @@ def infer_type(e: Expr, reads: Sequence[str]) -> str:
     return dtypes.as_float(merged) if kind == "float" else merged
 
 
-def broadcast_shapes(what: str, *tensors: Tensor) -> Shape:
-    """Return the shape that these shapes broadcast to.
+def broadcast_shapes(what: str, *tensors: Tensor, last: int = 0) -> Shape:
+    """Return the shape that these shapes, without their last dimensions, broadcast to.
 
     Raises:
         ShapeError: naming the operation, the operands and their shapes.
     """
-    rank = max((t.ndim for t in tensors), default=0)
+    rank = max((t.ndim - last for t in tensors), default=0)
     result: list[Size] = [1] * rank
     for t in tensors:
-        for d, extent in enumerate(t.shape, start=rank - t.ndim):
+        shape = t.shape[: t.ndim - last]
+        for d, extent in enumerate(shape, start=rank - len(shape)):
             if extent == 1 or extent == result[d]:
                 continue
             if result[d] != 1:
                 shapes = " and ".join(t.describe() for t in tensors if t.shape)
+                where = f"dimension {d - rank - last}"
                 raise ShapeError(
-                    f"{what}: the shapes of {shapes} do not fit: dimension "
-                    f"{d - rank} is {result[d]} in one and {extent} in the other; "
-                    "dimensions must be equal, or one of them 1"
+                    f"{what}: the shapes of {shapes} do not fit: {where} is "
+                    f"{result[d]} in one and {extent} in the other; dimensions must be "
+                    "equal, or one of them 1"
                 )
             result[d] = extent
     return tuple(result)

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class LinearAlgebra:
-    """An operation of the table above; ``transposed`` is for the solves with factors."""
+    """An operation of the table; ``transposed`` is for the solves with factors."""
 
     name: str
     transposed: bool = False

@@ -5,9 +5,12 @@ one line of the tables below.
 
 Sources: M. Giles, "Collected Matrix Derivative Results for Forward and Reverse Mode
 Algorithmic Differentiation" (2008), for ``inv`` (2.2.3), ``det`` and its logarithm
-(2.2.4) and ``solve`` (2.3.1); I. Murray, "Differentiation of the Cholesky decomposition"
-(2016), equations 8 and 10, for ``cholesky``.
+(2.2.4) and ``solve`` (2.3.1); I. Murray, "Differentiation of the Cholesky
+decomposition" (2016), equations 8 and 10, for ``cholesky``.
 """
+
+# Tensors get their operators when the library of operations is loaded:
+# mypy: disable-error-code="operator"
 
 from __future__ import annotations
 

@@ -7,8 +7,6 @@ exchanges columns of ``A`` and gives ``A P = L U`` with the ones on U's diagonal
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from symgrad.declare.comprehension import along
 from symgrad.declare.dims import Size, product
 from symgrad.declare.dtypes import short
@@ -16,10 +14,8 @@ from symgrad.declare.linear_algebra import LinearAlgebra
 from symgrad.declare.tensor import Tensor
 from symgrad.emit.scalars import literal
 from symgrad.emit.writer import KernelText, Writer, indent
-from symgrad.schedule.fuse import Group, Reading
-from symgrad.schedule.terms import Apply, Load, Number, Resolver, Term, strides
-
-Where = tuple[str, ...]
+from symgrad.schedule.fuse import PIVOTS, Group, Reading
+from symgrad.schedule.terms import Apply, Load, Number, Resolver, strides
 
 
 def emit_matrices(group: Group, reading: Reading) -> KernelText:
@@ -32,8 +28,7 @@ class _Matrices:
 
     def __init__(self, group: Group, reading: Reading) -> None:
         self.group, self.reading = group, reading
-        self.t = next((t for t in group.members if t.op.name != "pivots"), None)  # type: ignore[union-attr]
-        assert self.t is not None
+        (self.t,) = (t for t in group.members if t.op != PIVOTS)
         self.op: LinearAlgebra = self.t.op  # type: ignore[assignment]
         self.kind = short(self.t.dtype)
         self.w = Writer()
@@ -72,19 +67,21 @@ class _Matrices:
 
     # -- operands ----------------------------------------------------------------------
 
-    def _copied(self, x: Tensor, value: Callable[[Term, Term], Term]) -> list[str]:
-        """Return the loops that set the result; ``value`` takes x[i, j] and x[j, i]."""
+    def _copied(self, x: Tensor, symmetric: bool = False) -> list[str]:
+        """Return the loops that set the result to an operand, or (x + xᵀ)/2."""
         w, rank = self.w, x.ndim
-        i, j = rank - 2, rank - 1
-        for a, text in ((i, "i"), (j, "j")):
-            w.axis_text[a], w.axis_level[a] = text, 2 if a == i else 3
+        for a, text in ((rank - 2, "i"), (rank - 1, "j")):
+            w.axis_text[a], w.axis_level[a] = text, 2 if text == "i" else 3
         w.open()
         w.open()
         resolver = Resolver(self.reading.looks_through, lambda n, w: None)
-        where = [along(a) for a in range(rank)]
-        here = resolver.at(x, tuple(where))
-        turned = resolver.at(x, (*where[:-2], where[j], where[i])) if value else here
-        shown = w.ref(value(here, turned))
+        *before, i, j = map(along, range(rank))
+        term = resolver.at(x, (*before, i, j))
+        if symmetric:
+            turned = resolver.at(x, (*before, j, i))
+            total = Apply("add", (term, turned), x.dtype)
+            term = Apply("mul", (Number(0.5, x.dtype), total), x.dtype)
+        shown = w.ref(term)
         w.line(f"{self.y}[{self._place(self.t, 'i', 'j')}] = {shown}")
         inner = [f"for j in range({self.m}):", *indent(w.close().lines)]
         return [f"for i in range({self.n}):", *indent([*w.close().lines, *inner])]
@@ -115,12 +112,7 @@ class _Matrices:
     def cholesky(self) -> list[str]:
         """``L`` in the lower triangle; all NaN where there is none."""
         w, (a,) = self.w, self.t.args
-
-        def symmetric(here: Term, turned: Term) -> Term:
-            total = Apply("add", (here, turned), a.dtype)
-            return Apply("mul", (Number(0.5, a.dtype), total), a.dtype)
-
-        copy = self._copied(a, symmetric)
+        copy = self._copied(a, symmetric=True)
         potrf = f"{w.use(f'potrf_{self.kind}')}({w.blas('potrf', self.t.dtype)}"
         zero, nan = (literal(v, self.t.dtype) for v in (0.0, float("nan")))
         element = self._place(self.t, "i", "j")
@@ -138,7 +130,7 @@ class _Matrices:
     def lu(self) -> list[str]:
         """The factors in place of the matrix, and the exchanges of columns."""
         w, (a,) = self.w, self.t.args
-        copy = self._copied(a, lambda here, turned: here)
+        copy = self._copied(a)
         pivots = next((t for t in self.group.members if t is not self.t), None)
         if pivots is None:
             name = start = w.scratch("int64", self.t.shape[-1], "pivots")
@@ -146,17 +138,16 @@ class _Matrices:
             name = w.tensor(pivots, write=True)
             start = self._at(pivots, 1, name)
         getrf = f"{w.use(f'getrf_{self.kind}')}({w.blas('getrf', self.t.dtype)}"
-        lines = [
+        return [
             *copy,
             f"if {self.n} > 0:",
             f"    {getrf}, {self.n}, {self._at(self.t, 2, self.y)}, {self.n}, {start})",
         ]
-        return lines
 
     def lu_solve(self) -> list[str]:
         """Triangular solves with both factors, and the exchanges undone."""
         lu, pivots, b = self.t.args
-        copy = self._copied(b, lambda here, turned: here)
+        copy = self._copied(b)
         lower = self._triangular(lu, True, False)
         upper = self._triangular(lu, False, True)
         exchange = self._exchanged(pivots)
@@ -168,7 +159,7 @@ class _Matrices:
     def triangular_solve(self) -> list[str]:
         """One triangular solve."""
         factor, b = self.t.args
-        copy = self._copied(b, lambda here, turned: here)
+        copy = self._copied(b)
         solve = self._triangular(factor, True, False)
         return [*copy, f"if {self.n}*{self.m} > 0:", *indent(solve)]
 
@@ -176,10 +167,10 @@ class _Matrices:
         w = self.w
         trsm = f"{w.use(f'trsm_{self.kind}')}({w.blas('trsm', self.t.dtype)}"
         memory = self._at(factor, 2, w.tensor(factor))
-        one = literal(1, self.t.dtype)
+        one, result = literal(1, self.t.dtype), self._at(self.t, 2, self.y)
         return [
-            f"{trsm}, {lower}, {self.op.transposed}, {unit}, {self.n}, {self.m}, {one},",
-            f"         {memory}, {self.n}, {self._at(self.t, 2, self.y)}, {self.m})",
+            f"{trsm}, {lower}, {self.op.transposed}, {unit}, {self.n}, {self.m},",
+            f"         {one}, {memory}, {self.n}, {result}, {self.m})",
         ]
 
     def _exchanged(self, pivots: Tensor) -> list[str]:

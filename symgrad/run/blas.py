@@ -1,4 +1,4 @@
-"""Addresses of BLAS and LAPACK routines, from the OpenBLAS that NumPy has loaded already.
+"""Addresses of routines of BLAS and LAPACK, from the OpenBLAS that NumPy has loaded.
 
 Wheels of NumPy and SciPy bundle OpenBLAS under decorated names, `scipy_sgemm_64_` for
 the build with 64-bit integers; other installations have plain ones.  (The size of

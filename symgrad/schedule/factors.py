@@ -7,7 +7,7 @@ diagonal, an elementwise kernel's work.  A Cholesky factor is its own factorizat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from symgrad.declare.build import elementwise, iota, movement, reduction
@@ -118,13 +118,13 @@ def _repeated(value: Tensor, a: Tensor) -> Tensor:
 def _det(a: Tensor) -> Tensor:
     entries, pivots = _diagonal(a)
     product = reduction("prod", entries, [entries.ndim - 1])
-    return _repeated(product * _parity(pivots, product), a)
+    return _repeated(elementwise("mul", product, _parity(pivots, product)), a)
 
 
 def _signdet(a: Tensor) -> Tensor:
     entries, pivots = _diagonal(a)
     sign = reduction("prod", elementwise("sign", entries), [entries.ndim - 1])
-    return _repeated(sign * _parity(pivots, sign), a)
+    return _repeated(elementwise("mul", sign, _parity(pivots, sign)), a)
 
 
 def _logabsdet(a: Tensor) -> Tensor:
@@ -133,7 +133,7 @@ def _logabsdet(a: Tensor) -> Tensor:
     return _repeated(reduction("sum", logarithms, [entries.ndim - 1]), a)
 
 
-_RULES = {
+_RULES: dict[str, Callable[..., Tensor]] = {
     "solve": _solve,
     "inv": _inv,
     "det": _det,

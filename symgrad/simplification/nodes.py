@@ -53,10 +53,10 @@ class Facts:
 
 
 def kind(t: Tensor) -> str:
-    """Return leaf, reshape, matrix, scatter, reduction, movement, cast, elementwise, …
+    """Return leaf, reshape, matrix, scatter, reduction, movement, cast or elementwise.
 
-    A matrix is an operation of linear algebra.  A cast is a movement that changes the
-    type and nothing else; one that does both is a statement, as is any other body.
+    Any other is a statement.  A matrix is an operation of linear algebra.  A cast is a
+    movement that changes the type and nothing else; one that does both is a statement.
     """
     c = t.op
     if not isinstance(c, Comprehension):

@@ -50,5 +50,5 @@ def test_every_routine_has_an_address(routine, dtype):
 
 
 def test_an_unknown_routine_is_an_error():
-    with pytest.raises(ValueError, match="gemm, gemv, syrk, dot"):
+    with pytest.raises(ValueError, match="gemm, gemv, syrk, dot, trsm, potrf, getrf"):
         blas.address("gesv", "f32")

@@ -126,24 +126,19 @@ def solve(x1: Any, x2: Any, /) -> Tensor:
             f"{print_shape((a.shape[-1],))} or {print_shape((a.shape[-1], 'k'))}, "  # type: ignore[arg-type]
             f"not {b.describe()}"
         )
-    before = broadcast_shapes("linalg.solve", _first(a), _first(columns))
+    before = broadcast_shapes("linalg.solve", a, columns, last=2)
     a = broadcast_to(a, (*before, *a.shape[-2:]))
     columns = broadcast_to(columns, (*before, *columns.shape[-2:]))
     found = _apply("solve", [a, columns], columns.shape)
     return shape.squeeze(found, -1) if vector else found
 
 
-def _first(t: Tensor) -> Tensor:
-    """Return the first element of each matrix: only the batch is left."""
-    return t[..., 0, 0] if t.ndim > 2 else as_tensor(0.0, t.dtype)
-
-
 def det(x: Any, /) -> Tensor:
     """Return the determinants of square matrices (…, n, n), of shape (…).
 
-    It is 0 for a singular matrix, where the derivative, ``det(A) A⁻ᵀ``, is NaN; of large
-    matrices it over- or underflows: ``slogdet`` does not.  ``log(det(A))`` is computed
-    as by ``slogdet``.
+    It is 0 for a singular matrix, where the derivative, ``det(A) A⁻ᵀ``, is NaN; of
+    large matrices it over- or underflows: ``slogdet`` does not.  ``log(det(A))`` is
+    computed as by ``slogdet``.
 
     Raises:
         ShapeError: ``x`` is not square.
@@ -197,7 +192,8 @@ def trace(x: Any, /, *, offset: int = 0, dtype: object = None) -> Tensor:
         ShapeError: ``x`` has fewer than two dimensions.
 
     >>> import symgrad as sg
-    >>> print(sg.formula(sg.linalg.trace(sg.input("A", (3, 3)) @ sg.input("B", (3, 3)))))
+    >>> A, B = sg.input("A", (3, 3)), sg.input("B", (3, 3))
+    >>> print(sg.formula(sg.linalg.trace(A @ B)))
     tr(A B)
     """
     t = as_tensor(x)
@@ -227,8 +223,8 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
 
     Args:
         x: a tensor of any shape.
-        ord: of vectors 0, 1, 2, inf, -inf or any other number, by default 2; of matrices
-            "fro" (the default), 1, -1, inf or -inf.
+        ord: of vectors 0, 1, 2, inf, -inf or any other number, by default 2; of
+            matrices "fro" (the default), 1, -1, inf or -inf.
         axis: one axis for vectors, two for matrices; by default all elements, as one
             vector where ``ord`` is not given.
         keepdims: keep the reduced dimensions, of size 1.
@@ -258,7 +254,8 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
 
 
 def _euclidean(t: Tensor, axes: Sequence[int], keepdims: bool) -> Tensor:
-    squares = reduce.REDUCTIONS["sum"](t * t, axes, keepdims=keepdims)
+    squares = elementwise("mul", t, t)
+    squares = reduce.REDUCTIONS["sum"](squares, axes, keepdims=keepdims)
     return elementwise("sqrt", squares)
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from symgrad.declare import build
 from symgrad.declare.build import cast, elementwise
 from symgrad.declare.comprehension import affine, along

@@ -1,4 +1,4 @@
-"""What a kernel's text may import: operands, arithmetic, BLAS, LAPACK and native calls."""
+"""What a kernel's text may import: operands, arithmetic, BLAS and LAPACK."""
 
 from symgrad.emit.intrinsics.arithmetic import (
     add_fast,

@@ -286,8 +286,8 @@ def _trsm(name: str, scalar: types.Type) -> Any:
     trsm.__name__ = name
     trsm.__doc__ = """B = alpha * op(A)^-1 * B with A n by n, B n rows of m elements.
 
-    A is the lower (`lower` 1) or upper triangle of its matrix, with ones in place of the
-    diagonal where `unit` is 1; op(A) is A itself (`trans` 0) or its transpose (1).
+    A is the lower (`lower` 1) or upper triangle of its matrix, with ones in place of
+    the diagonal where `unit` is 1; op(A) is A itself (`trans` 0) or its transpose (1).
     """
     return intrinsic(trsm)
 

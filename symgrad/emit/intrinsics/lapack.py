@@ -31,8 +31,8 @@ def _potrf(name: str, scalar: types.Type) -> Any:
     potrf.__name__ = name
     potrf.__doc__ = """Factor a symmetric A, n by n, in place; True where that fails.
 
-    `lower` 1: A = L L^T of the elements a[i, j] with j <= i; 0: A = U^T U of the others.
-    The rest is neither read nor written.
+    `lower` 1: A = L L^T of the elements a[i, j] with j <= i; 0: A = U^T U of those with
+    j >= i.  The rest is neither read nor written.
     """
     return intrinsic(potrf)
 

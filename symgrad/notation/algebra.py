@@ -319,17 +319,19 @@ def rewrite(
 
 def _rebuilt(t: Term, walk: Callable[[Term], Term]) -> Term:
     """Return ``t`` of the walked parts, in normal form."""
-    from symgrad.notation import sums
+    from symgrad.notation import functions, sums
 
     if not t.args:
         return t
-    if t.kind in ("red", "fam"):
+    if t.kind in ("red", "fam", "mat"):
         names, body = sums.unbind(t)
-        new = walk(body)
+        name, extents = t.value
+        new, places = walk(body), tuple(map(walk, t.args[1:]))
         if t.kind == "red":
-            return sums.reduce(t.value[0], names, t.value[1], new)
-        extents = (t.value[1],)
-        return sums.bind("fam", t.value[0], names, extents, new, walk(t.args[1]))
+            return sums.reduce(name, names, extents, new)
+        if t.kind == "mat":
+            return functions.matrix_function(name, names, extents, new, places)
+        return sums.bind("fam", name, names, (extents,), new, *places)
     args = tuple(map(walk, t.args))
     if args == t.args:
         return t

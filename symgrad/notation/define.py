@@ -64,7 +64,7 @@ class Definitions:
         known: dict[Term, tuple[Tensor, tuple[int, ...]]] = {}
 
         def refer(e: Term) -> Term | None:
-            if e.kind not in ("call", "fam", "red"):
+            if e.kind not in ("call", "fam", "mat", "red"):
                 return None
             shape, axes = canonical(e)
             found = known.get(shape)
@@ -80,7 +80,7 @@ class Definitions:
             term = self.terms[t]
             if known:
                 term = self.terms[t] = algebra.rewrite(term, refer)
-            if t in self.lowering.apart and term.kind in ("call", "fam", "red"):
+            if t in self.lowering.apart and term.kind in ("call", "fam", "mat", "red"):
                 shape, axes = canonical(term)
                 if sorted(axes) == list(range(t.ndim)):
                     known.setdefault(shape, (t, axes))

@@ -11,10 +11,16 @@ from fractions import Fraction
 from symgrad.declare.comprehension import AXIS_LETTERS
 from symgrad.declare.tensor import Tensor
 from symgrad.notation import algebra
-from symgrad.notation.quantities import function_form, number_form
+from symgrad.notation.matrix import Matrices, View
+from symgrad.notation.quantities import (
+    function_form,
+    matrix_function_form,
+    number_form,
+)
 from symgrad.notation.syntax import ONE, Form, product, sym
 from symgrad.notation.terms import (
     Term,
+    axis,
     bound_axes,
     coefficient,
     factors,
@@ -65,6 +71,8 @@ class Indexed:
                 return Form("ind", (self.form(e.args[0]),))
             case "red":
                 return self._reduction(e)
+            case "mat":
+                return self._matrix_function(e)
         return self._row_function(e)
 
     def _sum(self, e: Term) -> Form:
@@ -132,6 +140,19 @@ class Indexed:
             inner = Form("big", (self.form(algebra.call("exp", body)), *loops), "Σ")
             return function_form("log", [inner])
         return Form("big", (self.form(body), *loops), _OPERATORS.get(kind, kind))
+
+    def _matrix_function(self, e: Term) -> Form:
+        """``(A⁻¹)_{ij}``: the matrix in matrix notation, if it has one."""
+        body, places = e.args[0], e.args[1:]
+        batch = tuple(sorted(body.free.difference(bound_axes(e))))
+        groups = tuple((a,) for a in bound_axes(e))
+        inner = Matrices(self.names).spread(body, View(batch, groups))
+        if inner is None:
+            self._named(bound_axes(e))
+            inner = self.form(body)
+        shown = matrix_function_form(e.value[0], inner)
+        indices = tuple(map(self.form, (*map(axis, batch), *places)))
+        return Form("sub", (shown, *indices)) if indices else shown
 
     def _row_function(self, e: Term) -> Form:
         """``softmax(z)_j`` is written out: ``exp(z_j) / Σ_k exp(z_k)``."""

@@ -66,7 +66,7 @@ def _with_reshapes(t: Tensor, names: Mapping[Tensor, str]) -> Mapping[Tensor, st
 def _mentioning(result: Tensor, term: Term, names: Mapping[Tensor, str]) -> Term:
     """Return the term with what equals ``result`` replaced by a reference to it."""
     own = local_term(result, names)
-    if own.kind not in ("call", "fam", "red"):
+    if own.kind not in ("call", "fam", "mat", "red"):
         return term
     pattern, places = canonical(own)
     if sorted(places) != list(range(result.ndim)):

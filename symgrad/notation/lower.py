@@ -14,9 +14,11 @@ from fractions import Fraction
 import numpy as np
 
 from symgrad.declare.comprehension import Comprehension, Guard, Index, Quotient, Read
+from symgrad.declare.linear_algebra import LinearAlgebra
 from symgrad.declare.scalar import Expr
 from symgrad.declare.tensor import Constant, Reshape, SizeOf, Tensor, topological
 from symgrad.notation import algebra, sums
+from symgrad.notation.functions import linear_algebra
 from symgrad.notation.terms import (
     ZERO,
     Term,
@@ -64,7 +66,8 @@ class Lowering:
 
     def _mark(self, t: Tensor) -> None:
         c, users = t.op, self.users[t]
-        own = isinstance(c, Comprehension) and c.is_contraction and _is_product(t)
+        own = isinstance(c, LinearAlgebra)
+        own = own or isinstance(c, Comprehension) and c.is_contraction and _is_product(t)
         below = any(self._heavy.get(a) for a in t.args if a not in self.apart)
         self._heavy[t] = own or below
         term = self.terms[t]
@@ -84,6 +87,8 @@ class Lowering:
                 return size_term(dim)
             case Comprehension():
                 return _Statement(self, t).term()
+            case LinearAlgebra():
+                return linear_algebra(t, self.at)
         return ref(t, own)
 
 
@@ -154,6 +159,8 @@ def _kept_apart(order: Sequence[Tensor]) -> set[Tensor]:
     for t in order:
         if isinstance(t.op, Reshape):
             apart |= {t, t.args[0]}
+        elif isinstance(t.op, LinearAlgebra):
+            apart |= {source(a) for a in t.args}
         elif not isinstance(t.op, Comprehension):
             if t.ndim or not isinstance(t.op, Constant | SizeOf):
                 apart.add(t)

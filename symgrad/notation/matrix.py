@@ -20,6 +20,7 @@ from symgrad.notation.quantities import (
     assembled,
     function_form,
     is_short,
+    matrix_function_form,
     number_form,
     scaled,
     surd,
@@ -151,6 +152,8 @@ class Matrices:
                 return self._indicator(e, view)
             case "red":
                 return self._reduction(e, view)
+            case "mat":
+                return self._matrix_function(e, view)
         return self._row_function(e, view)
 
     # -- references ----------------------------------------------------------------
@@ -303,6 +306,23 @@ class Matrices:
             return contraction(self, e, view)
         shown = self.along(e.args[0], e, view)
         return None if shown is None else call(_REDUCTIONS[e.value[0]], shown)
+
+    def _matrix_function(self, e: Term, view: View) -> Form | None:
+        body, places = e.args[0], e.args[1:]
+        batch = tuple(a for a in view.axes if a in body.free)
+        groups = tuple((a,) for a in bound_axes(e))
+        inner = self.spread(body, View(batch, groups))
+        if inner is None or any(p.kind != "axis" for p in places):
+            return None
+        shown = matrix_function_form(e.value[0], inner)
+        if not places:
+            return shown
+        i, j = (p.value for p in places)
+        if view.groups == ((i,), (j,)):
+            return shown
+        if view.groups == ((j,), (i,)):
+            return transposed(shown)
+        return Form("diag", (shown,)) if view.groups == ((i,),) and i == j else None
 
     def _row_function(self, e: Term, view: View) -> Form | None:
         place = e.args[1]

@@ -21,10 +21,24 @@ _RELATIONS = {
 _SHOWN = {"sigmoid": "σ", "select": "where", "maximum": "max", "minimum": "min"}
 
 
+def matrix_function_form(name: str, a: Form) -> Form:
+    """Return a function applied to a matrix."""
+    match name:
+        case "inv":
+            return Form("inv", (a,))
+        case "signdet":
+            return call("sign", Form("det", (a,)))
+        case "cholesky":
+            return call("chol", a)
+    return Form(name, (a,))
+
+
 def function_form(fn: str, args: list[Form]) -> Form:
     """Return a scalar function applied to forms."""
     if fn in _RELATIONS:
         return Form("cmp", tuple(args), _RELATIONS[fn])
+    if fn == "log" and args[0].kind == "det":
+        return Form("logdet", args[0].args)
     if fn == "abs":
         return Form("abs", tuple(args))
     if fn == "pow" and args[1].kind in ("sym", "num"):

@@ -18,8 +18,11 @@ _BINDS = {
     "frac": 3,
     "inner": 9,
     "dot": 3,
+    "logdet": 3,
+    "logabsdet": 3,
     "prod": 4,
     "T": 8,
+    "inv": 8,
     "pow": 7,
     "hpow": 7,
 }
@@ -107,6 +110,16 @@ class Writer:
     def _tr(self, f: Form) -> str:
         return self._call(Form("call", f.args, "tr"))
 
+    def _det(self, f: Form) -> str:
+        return self._call(Form("call", f.args, "det"))
+
+    def _factors(self, f: Form) -> list[str]:
+        """Return the factors of a product; the last one may be a logarithm."""
+        shown = [self.show(a, 4) for a in f.args]
+        if f.args[-1].kind in ("logdet", "logabsdet"):
+            shown[-1] = self.show(f.args[-1])
+        return shown
+
     def _call(self, f: Form) -> str:
         raise NotImplementedError
 
@@ -121,13 +134,28 @@ class _Unicode(Writer):
         return f.text.replace("-", "−")
 
     def _prod(self, f: Form) -> str:
-        return " ".join(self.show(a, 4) for a in f.args)
+        return " ".join(self._factors(f))
 
     def _frac(self, f: Form) -> str:
         return f"{self.show(f.args[0], 3)} / {self.show(f.args[1], 5)}"
 
     def _T(self, f: Form) -> str:
+        if f.args[0].kind == "inv":
+            return self.show(f.args[0].args[0], 9) + "⁻ᵀ"
         return self.show(f.args[0], 9) + "ᵀ"
+
+    def _inv(self, f: Form) -> str:
+        return self.show(f.args[0], 9) + "⁻¹"
+
+    def _logdet(self, f: Form) -> str:
+        return f"log {self._det_of(f.args[0])}"
+
+    def _logabsdet(self, f: Form) -> str:
+        return f"log |{self._det_of(f.args[0])}|"
+
+    def _det_of(self, f: Form) -> str:
+        shown = self.show(f)
+        return f"det {shown}" if f.kind == "sym" else f"det({shown})"
 
     def _call(self, f: Form) -> str:
         return f"{f.text}({', '.join(map(self.show, f.args))})"

@@ -16,6 +16,7 @@ pow      base                     the exponent
 hpow     base                     the exponent  (of each element)
 fpow     arguments                function and exponent, ``"tanh 2"``
 norm, norm2, tr, diag, ind, sqrt, abs, total: one, of which the kind says all
+inv, det, logdet, logabsdet: one
 inner, dot  two
 cmp      two or more              the relations, with spaces between
 sub      base, indices
@@ -82,5 +83,6 @@ def cost(f: Form) -> int:
     """Return how much there is to read; a transposed group counts double."""
     own = 1
     if f.kind == "T" and f.args[0] is not ONES:
-        own = 3 if f.args[0].kind == "sym" else 6
+        base = f.args[0].args[0] if f.args[0].kind == "inv" else f.args[0]
+        own = 3 if base.kind == "sym" else 6
     return own + sum(map(cost, f.args))

@@ -40,6 +40,7 @@ class Term:
     ind      (condition,)
     red      (body,)             (kind, extents of the bound axes)
     fam      (body, place)       (name, extent): a function of a row, e.g. softmax
+    mat      (body, places...)   (name, extents): a function of a matrix, e.g. inv
     """
 
     __slots__ = ("__weakref__", "args", "free", "height", "kind", "size", "value")
@@ -85,7 +86,7 @@ def make(kind: str, args: tuple[Term, ...] = (), value: Any = None) -> Term:
 
 
 def _bound_count(kind: str, value: Any) -> int:
-    if kind == "red":
+    if kind in ("red", "mat"):
         return len(value[1])
     return 1 if kind == "fam" else 0
 

@@ -16,6 +16,7 @@ _COMMANDS = {
     "Π": r"\prod",
     "σ": r"\sigma",
     "∞": r"\infty",
+    "det": r"\det",
     "max": r"\max",
     "min": r"\min",
     **{
@@ -69,13 +70,28 @@ class _Latex(Writer):
         return rf"{times}10^{{{int(exponent)}}}"
 
     def _prod(self, f: Form) -> str:
-        return r" \, ".join(self.show(a, 4) for a in f.args)
+        return r" \, ".join(self._factors(f))
 
     def _frac(self, f: Form) -> str:
         return rf"\frac{{{self.show(f.args[0])}}}{{{self.show(f.args[1])}}}"
 
     def _T(self, f: Form) -> str:
+        if f.args[0].kind == "inv":
+            return self._based(f.args[0].args[0]) + r"^{-\top}"
         return self._based(f.args[0]) + r"^{\top}"
+
+    def _inv(self, f: Form) -> str:
+        return self._based(f.args[0]) + "^{-1}"
+
+    def _logdet(self, f: Form) -> str:
+        return rf"\log {self._det_of(f.args[0])}"
+
+    def _logabsdet(self, f: Form) -> str:
+        return rf"\log \left\lvert {self._det_of(f.args[0])} \right\rvert"
+
+    def _det_of(self, f: Form) -> str:
+        shown = self.show(f)
+        return rf"\det {shown}" if f.kind == "sym" else rf"\det {self.group(shown)}"
 
     def _based(self, base: Form) -> str:
         """Return a base for a superscript: an own group, unless it is one letter."""

@@ -60,9 +60,18 @@ def _inner_in_order(matrices: Matrices, parts: list[Term], order: Group) -> Form
         return _dot(first, rest)
     if first.kind == "T" and rest.kind == "T":
         return None  # the other order of the axes shows it without transposes
-    if "T" in (first.kind, rest.kind) and {first.kind, rest.kind} <= {"T", "sym"}:
+    if _is_transpose(rest) and first.kind in _MATRICES:
         return Form("tr", (product([first, transposed(rest)]),))
+    if _is_transpose(first) and rest.kind in _MATRICES:
+        return Form("tr", (product([transposed(first), rest]),))
     return Form("inner", (first, rest))
+
+
+_MATRICES = ("sym", "prod", "inv")
+
+
+def _is_transpose(f: Form) -> bool:
+    return f.kind == "T" and f.args[0].kind in ("sym", "inv")
 
 
 def _dot(first: Form, rest: Form) -> Form:

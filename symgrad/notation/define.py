@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from symgrad.declare.linear_algebra import LinearAlgebra
 from symgrad.declare.tensor import Input, Param, Reshape, SizeOf, Tensor, topological
 from symgrad.notation import algebra
 from symgrad.notation.indexed import Indexed
 from symgrad.notation.kronecker import kronecker_form
 from symgrad.notation.local import canonical, matrix_form
-from symgrad.notation.lower import Lowering
+from symgrad.notation.lower import Lowering, source
 from symgrad.notation.names import Namer, gradient_nodes, leaf_names
 from symgrad.notation.syntax import Form, call, sym
 from symgrad.notation.terms import Term, axis, ref, refs
@@ -51,7 +52,8 @@ class Definitions:
             nodes = [t for t in lowering.order if t not in backward]
         else:
             nodes = topological(forward)
-        self.namer = Namer(self.names, nodes)
+        inverted = [t for t in lowering.order if isinstance(t.op, LinearAlgebra)]
+        self.namer = Namer(self.names, nodes, [source(t.args[0]) for t in inverted])
         self.named: list[Tensor] = []
         reshapes = (t for t in lowering.order if isinstance(t.op, Reshape))
         self.reshaped = {t.args[0] for t in reshapes}

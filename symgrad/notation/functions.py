@@ -13,14 +13,20 @@ from symgrad.declare.dims import Size
 from symgrad.declare.linear_algebra import LinearAlgebra
 from symgrad.declare.tensor import Tensor
 from symgrad.notation import algebra, sums
-from symgrad.notation.terms import MINUS, Term, axis, fresh, ref
+from symgrad.notation.terms import MINUS, Term, axis, fresh, power_parts, ref
 
 #: The term of a node at indices.
 At = Callable[[Tensor, tuple[Term, ...]], Term]
+#: Whether a node is known to be a symmetric matrix.
+Known = Callable[[Tensor], bool]
+INVERSES = ("inv", "symmetric inv")
 
 
-def linear_algebra(t: Tensor, at: At) -> Term:
-    """Return the term of a node of linear algebra over its axes."""
+def linear_algebra(t: Tensor, at: At, symmetric: bool) -> Term:
+    """Return the term of a node of linear algebra over its axes.
+
+    ``symmetric`` tells that its matrix is known to be symmetric.
+    """
     assert isinstance(t.op, LinearAlgebra)
     own = tuple(axis(a) for a in range(t.ndim))
     if t.op.name not in ("inv", "cholesky", "solve", "det", "logabsdet", "signdet"):
@@ -30,14 +36,15 @@ def linear_algebra(t: Tensor, at: At) -> Term:
     rows, columns = fresh(2)
     body = at(a, (*batch, axis(rows), axis(columns)))
     extents = a.shape[-2:]
+    inverse = INVERSES[symmetric]
     if t.op.name != "solve":
         places = own[a.ndim - 2 :]
-        return matrix_function(t.op.name, (rows, columns), extents, body, places)
+        name = inverse if t.op.name == "inv" else t.op.name
+        return matrix_function(name, (rows, columns), extents, body, places)
     (k,) = fresh()
     b = at(t.args[1], (*batch, axis(k), own[-1]))
-    inverse = matrix_function(
-        "inv", (rows, columns), extents, body, (own[-2], axis(k))
-    )
+    places = (own[-2], axis(k))
+    inverse = matrix_function(inverse, (rows, columns), extents, body, places)
     return sums.reduce("sum", (k,), extents[:1], algebra.mul(inverse, b))
 
 
@@ -55,8 +62,10 @@ def matrix_function(
         found = _of_inverse(name, axes, extents, inner, places)
         if found is not None:
             return found
-    if name == "inv" and _sorted(body) == _sorted(_swapped(body, rows, columns)):
-        places = sorted(places, key=_order)  # the inverse is symmetric
+    if name == "inv" and is_symmetric(body, rows, columns):
+        name = "symmetric inv"
+    if name == "symmetric inv":
+        places = sorted(places, key=place_order)
     elif name != "cholesky" and _is_transposed(body, rows, columns):
         body, places = _swapped(body, rows, columns), places[::-1]
     return sums.bind("mat", name, axes, extents, body, *places)
@@ -65,9 +74,13 @@ def matrix_function(
 def _inverse_of(body: Term, rows: int, columns: int) -> Term | None:
     """Return the inverse that a body is, or None."""
     own = [axis(rows), axis(columns)]
-    if body.kind != "mat" or body.value[0] != "inv":
+    if body.kind != "mat" or body.value[0] not in INVERSES:
         return None
-    return body if sorted(body.args[1:], key=_order) == sorted(own, key=_order) else None
+    return (
+        body
+        if sorted(body.args[1:], key=place_order) == sorted(own, key=place_order)
+        else None
+    )
 
 
 def _of_inverse(
@@ -78,7 +91,7 @@ def _of_inverse(
     places: Sequence[Term],
 ) -> Term | None:
     names, body = sums.unbind(inner)
-    if name == "inv":
+    if name in INVERSES:
         if inner.args[1:] != (axis(axes[0]), axis(axes[1])):
             places = places[::-1]
         return algebra.substitute(body, dict(zip(names, places, strict=True)))
@@ -90,11 +103,20 @@ def _of_inverse(
     return algebra.mul(MINUS, of) if name == "logabsdet" else of
 
 
+def is_symmetric(
+    body: Term, rows: int, columns: int, known: Known = lambda t: False
+) -> bool:
+    """Return True if exchanging two axes changes no more than the order of operands."""
+    turned = _swapped(body, rows, columns)
+    return _sorted(body, known) == _sorted(turned, known)
+
+
 def _swapped(body: Term, rows: int, columns: int) -> Term:
     return algebra.substitute(body, {rows: axis(columns), columns: axis(rows)})
 
 
-def _order(place: Term) -> tuple[bool, int]:
+def place_order(place: Term) -> tuple[bool, int]:
+    """Return the place of an index among those of a symmetric matrix."""
     known = place.kind == "axis"
     return not known, place.value if known else id(place)
 
@@ -106,11 +128,16 @@ def _is_transposed(body: Term, rows: int, columns: int) -> bool:
     return body.kind == "ref" and wanted == [columns, rows]
 
 
-def _sorted(e: Term) -> tuple:
+def _sorted(e: Term, known: Known) -> tuple:
     """Return what terms that differ in the order of operands only have in common."""
-    parts = [_sorted(a) for a in e.args]
+    parts = [_sorted(a, known) for a in e.args]
     if e.kind in ("add", "mul") or (e.kind == "call" and e.value == "eq"):
         parts.sort(key=repr)
+    base, exponent = power_parts(e)
+    if base.kind == "add" and exponent.denominator == 1 and exponent % 2 == 0:
+        turned = _sorted(algebra.mul(MINUS, base), known)
+        parts = [min(parts[0], turned, key=repr)]  # (b - a)² is (a - b)²
+    if e.kind == "ref" and known(e.value):
+        parts[-2:] = sorted(parts[-2:], key=repr)
     value = id(e.value) if e.kind == "ref" else repr(e.value)
     return (e.kind, value, *parts)
-

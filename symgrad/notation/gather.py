@@ -14,7 +14,7 @@ Signed = tuple[str, Form]
 
 def gathered(parts: Sequence[Form], signs: Sequence[str]) -> Form:
     """Return the sum of signed matrices, products with a common end gathered."""
-    terms: list[Signed] = list(zip(signs, parts, strict=True))
+    terms = _counted(list(zip(signs, parts, strict=True)))
     while True:
         found = _gather_two(terms)
         if found is None:
@@ -25,6 +25,16 @@ def gathered(parts: Sequence[Form], signs: Sequence[str]) -> Form:
         sign, only = terms[0]
         return Form("neg", (only,)) if sign == "-" else only
     return Form("sum", tuple(f for _, f in terms), "".join(s for s, _ in terms))
+
+
+def _counted(terms: list[Signed]) -> list[Signed]:
+    """Return the terms with equal ones, ``M + M``, as a multiple, ``2 M``."""
+    counts = {term: terms.count(term) for term in terms}
+    numbers = {n: Form("num", (), str(n)) for n in counts.values()}
+    return [
+        (sign, f if n == 1 else product([numbers[n], f]))
+        for (sign, f), n in counts.items()
+    ]
 
 
 def _gather_two(terms: list[Signed]) -> list[Signed] | None:
@@ -65,7 +75,7 @@ def _common(a: Sequence[Form], b: Sequence[Form]) -> int:
 
 
 def _is_number(f: Form) -> bool:
-    return f.kind not in ("sym", "T", "diag", "prod", "sum", "had", "call")
+    return f.kind not in ("sym", "T", "diag", "prod", "sum", "had", "call", "inv")
 
 
 def _twins_in_order(terms: list[Signed]) -> list[Signed]:

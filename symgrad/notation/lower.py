@@ -18,7 +18,7 @@ from symgrad.declare.linear_algebra import LinearAlgebra
 from symgrad.declare.scalar import Expr
 from symgrad.declare.tensor import Constant, Reshape, SizeOf, Tensor, topological
 from symgrad.notation import algebra, sums
-from symgrad.notation.functions import linear_algebra
+from symgrad.notation.functions import is_symmetric, linear_algebra, place_order
 from symgrad.notation.terms import (
     ZERO,
     Term,
@@ -54,6 +54,7 @@ class Lowering:
         self.apart = _kept_apart(inner) | self.leaves
         self.terms: dict[Tensor, Term] = {}
         self._heavy: dict[Tensor, bool] = {}
+        self._symmetric: dict[Tensor, bool] = {}
         for t in self.order:
             self.terms[t] = self._term(t)
             self._mark(t)
@@ -61,13 +62,29 @@ class Lowering:
     def at(self, t: Tensor, index: tuple[Term, ...]) -> Term:
         """Return an element of a node: a reference, or its term at these indices."""
         if t in self.apart:
+            if len(index) > 1 and self.symmetric(t):
+                index = (*index[:-2], *sorted(index[-2:], key=place_order))
             return ref(t, index)
         return algebra.substitute(self.terms[t], dict(enumerate(index)))
 
+    def symmetric(self, t: Tensor) -> bool:
+        """Return True for matrices that are symmetric by how they are computed."""
+        if t not in self._symmetric:
+            term = self.terms.get(t, ZERO)
+            square = t.ndim > 1 and t.shape[-1] == t.shape[-2] and bool(t.args)
+            self._symmetric[t] = (
+                square
+                and t not in self.leaves
+                and term.size <= LONG
+                and is_symmetric(term, t.ndim - 2, t.ndim - 1, self.symmetric)
+            )
+        return self._symmetric[t]
+
     def _mark(self, t: Tensor) -> None:
         c, users = t.op, self.users[t]
-        own = isinstance(c, LinearAlgebra)
-        own = own or isinstance(c, Comprehension) and c.is_contraction and _is_product(t)
+        own = isinstance(c, LinearAlgebra) or (
+            isinstance(c, Comprehension) and c.is_contraction and _is_product(t)
+        )
         below = any(self._heavy.get(a) for a in t.args if a not in self.apart)
         self._heavy[t] = own or below
         term = self.terms[t]
@@ -88,7 +105,7 @@ class Lowering:
             case Comprehension():
                 return _Statement(self, t).term()
             case LinearAlgebra():
-                return linear_algebra(t, self.at)
+                return linear_algebra(t, self.at, self.symmetric(t.args[0]))
         return ref(t, own)
 
 
@@ -167,7 +184,8 @@ def _kept_apart(order: Sequence[Tensor]) -> set[Tensor]:
         else:
             apart |= {t.args[r.operand] for r in _by_name(t.op)}
             if t.op.is_contraction:
-                apart |= {source(a) for a in t.args if not _is_exp(source(a))}
+                sources = (source(a) for a in t.args)
+                apart |= {a for a in sources if not _is_exp(a) and a.dtype != "bool"}
     return {t for t in apart if t.ndim or not t.args}
 
 

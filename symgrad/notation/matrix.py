@@ -191,7 +191,7 @@ class Matrices:
     def _sum(self, e: Term, view: View) -> Form | None:
         signs, parts = [], []
         ordered = sorted(e.args, key=lambda t: coefficient(t)[0] < 0)
-        matrices = any(is_delta(t, view) for t in ordered)
+        matrices = any(is_delta(t, view) for t in ordered) or _crosses(ordered, view)
         for t in ordered:
             c, rest = coefficient(t)
             shown = (self.spread if matrices else self.part)(
@@ -332,6 +332,14 @@ class Matrices:
         row = (*view.groups[:-1], (bound,))
         shown = self.form(e.args[0], view._replace(groups=row))
         return None if shown is None else call(e.value[0], shown)
+
+
+def _crosses(parts: list[Term], view: View) -> bool:
+    """Return True for a sum of something of the rows and something of the columns."""
+    if len(view.groups) != 2:
+        return False
+    alone = {frozenset(a for a in view.axes if a in t.free) for t in parts}
+    return all(frozenset((*view.batch, *g)) in alone for g in view.groups)
 
 
 _SORTS = ("scalar", "row", "column", "full", "mask")

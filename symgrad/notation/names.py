@@ -61,18 +61,30 @@ def unused(base: str, taken: set[str]) -> str:
 
 
 class Namer:
-    """Names for definitions: H for activations, Z before them, G for gradients."""
+    """Names for definitions: H for activations, Z before them, G for gradients.
 
-    def __init__(self, names: dict[Tensor, str], forward: Iterable[Tensor]) -> None:
+    ``matrices`` are what inverses and determinants are of: K, like a kernel's.
+    """
+
+    def __init__(
+        self,
+        names: dict[Tensor, str],
+        forward: Iterable[Tensor],
+        matrices: Iterable[Tensor] = (),
+    ) -> None:
         self.names = names
         self.taken = set(names.values())
         self.forward = set(forward)
+        self.matrices = set(matrices)
 
     def name(self, t: Tensor, term: Term) -> str:
         """Return a new name for a definition, and remember it."""
         letter = self._letter(t, term)
         number = _number(t.scope) or self._from_parts(letter, term)
-        if letter == "t":
+        if letter == "t" and t in self.matrices:
+            free = (n for n in "KCMSQ" if n not in self.taken)
+            chosen = next(free, None) or unused("K", self.taken)
+        elif letter == "t":
             chosen = unused("t", self.taken)
         elif number is None:
             chosen = letter if letter not in self.taken else unused(letter, self.taken)

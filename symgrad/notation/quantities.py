@@ -24,8 +24,8 @@ _SHOWN = {"sigmoid": "σ", "select": "where", "maximum": "max", "minimum": "min"
 def matrix_function_form(name: str, a: Form) -> Form:
     """Return a function applied to a matrix."""
     match name:
-        case "inv":
-            return Form("inv", (a,))
+        case "inv" | "symmetric inv":
+            return Form("inv", (a,), name.removesuffix("inv"))
         case "signdet":
             return call("sign", Form("det", (a,)))
         case "cholesky":

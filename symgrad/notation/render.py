@@ -32,6 +32,8 @@ _WORDS = (
 )
 _WORDS += "tau phi chi psi omega pi"
 GREEK = dict(zip(_WORDS.split(), "αβγδεζηθκλμνξρστφχψωπ", strict=True))
+_WORDS = "Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega"
+GREEK |= dict(zip(_WORDS.split(), "ΓΔΘΛΞΣΦΨΩ", strict=True)) | {"ell": "ℓ"}
 
 
 def unicode_text(f: Form) -> str:

@@ -90,10 +90,19 @@ def _sum(loops: dict[int, Size], body: Term) -> Term:
 
 def _term_by_term(loops: dict[int, Size], body: Term) -> Term | None:
     """Return ``Σ(a + b)`` as ``Σa + Σb`` where that is shorter: terms cancel."""
-    if body.kind != "add" or all(set(loops) <= a.free for a in body.args):
+    if body.kind != "add":
+        return None
+    traces = any(_is_diagonal(f) for a in body.args for f in factors(a))
+    if not traces and all(set(loops) <= a.free for a in body.args):
         return None
     found = add(*(_sum(loops, a) for a in body.args))
-    return found if found.size <= body.size else None
+    return found if traces or found.size <= body.size else None
+
+
+def _is_diagonal(f: Term) -> bool:
+    """Return True for the element ``a[k, k]`` of a matrix: its sum is a trace."""
+    places = f.args if f.kind == "ref" else f.args[1:] if f.kind == "mat" else ()
+    return len(places) > 1 and places[-1] is places[-2]
 
 
 def _delta(f: Term, loops: Mapping[int, Size]) -> tuple[int, Term] | None:

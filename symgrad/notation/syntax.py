@@ -16,7 +16,8 @@ pow      base                     the exponent
 hpow     base                     the exponent  (of each element)
 fpow     arguments                function and exponent, ``"tanh 2"``
 norm, norm2, tr, diag, ind, sqrt, abs, total: one, of which the kind says all
-inv, det, logdet, logabsdet: one
+inv       one                      "symmetric " where it is known to be
+det, logdet, logabsdet: one
 inner, dot  two
 cmp      two or more              the relations, with spaces between
 sub      base, indices
@@ -74,15 +75,17 @@ def transposed(f: Form) -> Form:
         return product([transposed(a) for a in reversed(f.args)])
     if f.kind == "neg":
         return Form("neg", (transposed(f.args[0]),))
-    if f.kind in ("diag", "num") or f is EYE:
+    if f.kind in ("diag", "num") or f is EYE or (f.kind == "inv" and f.text):
         return f
     return Form("T", (f,))
 
 
 def cost(f: Form) -> int:
-    """Return how much there is to read; a transposed group counts double."""
+    """Return how much there is to read; a transposed group counts double.
+
+    ``A⁻ᵀ`` is no more to read than ``A⁻¹``.
+    """
     own = 1
     if f.kind == "T" and f.args[0] is not ONES:
-        base = f.args[0].args[0] if f.args[0].kind == "inv" else f.args[0]
-        own = 3 if base.kind == "sym" else 6
+        own = {"sym": 3, "inv": 0}.get(f.args[0].kind, 6)
     return own + sum(map(cost, f.args))

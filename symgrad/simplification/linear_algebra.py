@@ -8,7 +8,7 @@ seen through its logarithm is never formed, so that it cannot overflow.
 from __future__ import annotations
 
 from symgrad.declare import build
-from symgrad.declare.comprehension import along
+from symgrad.declare.comprehension import along, substitute_index
 from symgrad.declare.linear_algebra import LinearAlgebra
 from symgrad.declare.ops.linalg import inv, slogdet, solve
 from symgrad.declare.ops.shape import matrix_transpose
@@ -57,6 +57,38 @@ def transpose_outwards(t: Tensor, facts: Facts) -> Tensor | None:
         return None
     found = _on(name, inner)
     return matrix_transpose(found) if name == "inv" else found
+
+
+def repeated_outwards(t: Tensor, facts: Facts) -> Tensor | None:
+    """A batch of equal matrices is one matrix, and its result repeated."""
+    del facts
+    rank = t.args[0].ndim - 2
+    same = [a for a in range(rank) if not any(a in _batch_axes(x) for x in t.args)]
+    if not same:
+        return None
+    kept = [a for a in range(t.ndim) if a not in same]
+    inner = make(
+        t.op,
+        [_without(x, same) for x in t.args],
+        tuple(t.shape[a] for a in kept),
+        t.dtype,
+    )
+    return build.movement("broadcast_to", inner, t.shape, list(map(along, kept)))
+
+
+def _batch_axes(x: Tensor) -> set[int]:
+    """Return the axes on which a tensor may depend."""
+    if kind(x) != "movement" or statement(x).guards or len(statement(x).reads) > 1:
+        return set(range(x.ndim))
+    return set().union(*(i.axes() for i in statement(x).reads[0].index))
+
+
+def _without(x: Tensor, axes: list[int]) -> Tensor:
+    """Return a movement without axes on which it does not depend."""
+    kept = [a for a in range(x.ndim) if a not in axes]
+    place = {a: along(n) for n, a in enumerate(kept)}
+    index = [substitute_index(i, place) for i in statement(x).reads[0].index]
+    return build.movement("read", source(x), tuple(x.shape[a] for a in kept), index)
 
 
 def of_inverse(t: Tensor, facts: Facts) -> Tensor | None:
@@ -157,6 +189,7 @@ def determinant_cancels(t: Tensor, facts: Facts) -> Tensor | None:
 
 
 MATRIX = (
+    Rule("repeated_outwards", repeated_outwards),
     Rule("transpose_outwards", transpose_outwards),
     Rule("of_inverse", of_inverse),
     Rule("solve_identity", solve_identity),

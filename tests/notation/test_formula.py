@@ -179,7 +179,7 @@ def test_deep_networks_are_linear():
     for n in range(200):
         with sg.scope(f"layer{n}"):
             h = h + sg.relu(h @ sg.param("W", (8, 8)))
-    start = time.perf_counter()
+    start = time.process_time()
     text = formula(h)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     assert max(map(len, text.splitlines())) < 200

@@ -59,19 +59,8 @@ CASES = [
     both("cholesky batch", lambda xp, a: xp.cholesky(a), definite(2, 3, 3)),
     both("cholesky unsymmetric", lambda xp, a: xp.cholesky(a), regular(3, 3)),
     both("inv", lambda xp, a: xp.inv(a), regular(4, 4)),
-    both("inv of transpose", lambda xp, a: xp.inv(a.mT), regular(3, 3)),
-    both("inv batch", lambda xp, a: xp.inv(a), regular(2, 2, 3, 3)),
     both("solve vector", lambda xp, a, b: xp.solve(a, b), regular(3, 3), real(3)),
     both("solve", lambda xp, a, b: xp.solve(a, b), regular(3, 3), real(3, 2)),
-    both(
-        "solve of transpose", lambda xp, a, b: xp.solve(a.mT, b), regular(3, 3), real(3)
-    ),
-    both(
-        "solve batch",
-        lambda xp, a, b: xp.solve(a, b),
-        regular(2, 3, 3),
-        real(2, 3, 2),
-    ),
     both(
         "solve one matrix",
         lambda xp, a, b: xp.solve(a, b),
@@ -88,10 +77,8 @@ CASES = [
         real(4, 3, 1),
     ),
     both("det", lambda xp, a: xp.det(a), regular(4, 4)),
-    both("det batch", lambda xp, a: xp.det(a), regular(3, 2, 2)),
     both("sign", lambda xp, a: xp.slogdet(a)[0], real(4, 4)),
     both("logabsdet", lambda xp, a: xp.slogdet(a)[1], real(4, 4)),
-    both("logabsdet batch", lambda xp, a: xp.slogdet(a)[1], regular(2, 3, 3)),
     both("quadratic", lambda xp, a, b: b @ xp.inv(a) @ b, definite(3, 3), real(3)),
     both(
         "by cholesky",
@@ -111,25 +98,16 @@ CASES = [
     both("norm of rows", lambda xp, a: xp.norm(a, axis=1), real(3, 2)),
     both("norm 1", lambda xp, a: xp.norm(a, 1, axis=0), real(3, 2)),
     both("norm 3", lambda xp, a: xp.norm(a, 3, axis=0), real(3, 2)),
-    both("norm 0", lambda xp, a: xp.norm(a, 0, axis=0), real(3, 2), order=0),
     both("norm inf", lambda xp, a: xp.norm(a, np.inf, axis=0), real(3, 2)),
-    both("norm -inf", lambda xp, a: xp.norm(a, -np.inf, axis=0), real(3, 2)),
     both("norm fro", lambda xp, a: xp.norm(a, "fro", axis=(0, 2)), real(3, 2, 4)),
     both("matrix norm 1", lambda xp, a: xp.norm(a, 1), real(3, 4)),
     both("matrix norm inf", lambda xp, a: xp.norm(a, np.inf), real(3, 4)),
-    both("keepdims", lambda xp, a: xp.norm(a, 1, (0, 1), True), real(3, 4), order=0),
     both(
         "float32",
         lambda xp, a, b: xp.solve(a, b),
         regular(3, 3, dtype="float32"),
         real(3, dtype="float32"),
         rtol=1e-4,
-    ),
-    both(
-        "cholesky float32",
-        lambda xp, a: xp.cholesky(a),
-        definite(3, 3, dtype="float32"),
-        rtol=1e-3,
     ),
 ]
 

@@ -36,15 +36,15 @@ def linear_algebra(t: Tensor, at: At, symmetric: bool) -> Term:
     rows, columns = fresh(2)
     body = at(a, (*batch, axis(rows), axis(columns)))
     extents = a.shape[-2:]
-    inverse = INVERSES[symmetric]
     if t.op.name != "solve":
         places = own[a.ndim - 2 :]
-        name = inverse if t.op.name == "inv" else t.op.name
+        name = INVERSES[symmetric] if t.op.name == "inv" else t.op.name
         return matrix_function(name, (rows, columns), extents, body, places)
     (k,) = fresh()
     b = at(t.args[1], (*batch, axis(k), own[-1]))
     places = (own[-2], axis(k))
-    inverse = matrix_function(inverse, (rows, columns), extents, body, places)
+    name = INVERSES[symmetric]
+    inverse = matrix_function(name, (rows, columns), extents, body, places)
     return sums.reduce("sum", (k,), extents[:1], algebra.mul(inverse, b))
 
 

@@ -23,6 +23,7 @@ from symgrad.declare.tensor import (
     Reshape,
     SizeOf,
     Tensor,
+    op_name,
     topological,
 )
 from symgrad.prediction.blocks import Block, block_of
@@ -139,7 +140,7 @@ class Flow:
             found = list(self._linear(node, node.op))
         else:
             found = [
-                Edge(node, a, math.inf, f"{type(node.op).__name__.lower()}, no bound")
+                Edge(node, a, math.inf, f"{op_name(node.op)}, no bound")
                 for a in dict.fromkeys(node.args)
             ]
         return [e for e in found if self.passes(e.source) and e.factor != 0]

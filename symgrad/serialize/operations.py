@@ -18,6 +18,8 @@ from symgrad.declare import dtypes
 from symgrad.declare.build import apply
 from symgrad.declare.comprehension import REDUCTIONS, Comprehension
 from symgrad.declare.dims import Dim, product
+from symgrad.declare.linear_algebra import LinearAlgebra
+from symgrad.declare.ops.linalg import OPERATIONS
 from symgrad.declare.tensor import (
     Constant,
     Input,
@@ -188,6 +190,13 @@ def _read_reshape(r: Record) -> Tensor:
     return make(Reshape(r.shape), r.args, r.shape, x.dtype)
 
 
+def _read_linear_algebra(r: Record) -> Tensor:
+    name = text(r["name"], "'name'")
+    if name not in OPERATIONS or len(r.args) != OPERATIONS[name].operands:
+        raise FormatError(f"there is no operation {name!r} of {len(r.args)} matrices")
+    return OPERATIONS[name].declare(*r.args)
+
+
 def _write_comprehension(c: Comprehension, arrays: Arrays) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "name": c.name,
@@ -243,6 +252,9 @@ _CODECS = {
     ),
     "size": Codec(SizeOf, lambda op, _: {"dim": write_size(op.dim)}, _read_size_of),
     "reshape": Codec(Reshape, lambda op, _: {}, _read_reshape, 1),
+    "linear_algebra": Codec(
+        LinearAlgebra, lambda op, _: {"name": op.name}, _read_linear_algebra, None
+    ),
     "comprehension": Codec(
         Comprehension, _write_comprehension, _read_comprehension, None
     ),

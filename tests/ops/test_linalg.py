@@ -229,6 +229,17 @@ def test_threads_share_a_batch_and_agree():
     np.testing.assert_allclose(one[0] @ a, np.eye(40) + 0 * a, atol=1e-8)
 
 
+def test_saved_programs_load(tmp_path):
+    A, b = sg.input("A", (3, 3), "float64"), sg.input("b", (3,), "float64")
+    outputs = [sg.linalg.solve(A, b), sg.linalg.cholesky(A @ A.T), sg.linalg.inv(A)]
+    program = sg.compile([A, b], [*outputs, sg.linalg.det(A), *sg.linalg.slogdet(A)])
+    program.save(tmp_path / "p.sg")
+    a, c = np.random.default_rng(0).normal(size=(2, 3, 3))
+    loaded = sg.load(tmp_path / "p.sg")
+    for got, want in zip(loaded(a, c[0]), program(a, c[0]), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
 def test_nan_check_names_the_factorization():
     A = sg.input("A", (2, 2))
     program = sg.compile([A], sg.sum(sg.linalg.cholesky(A)), nan_check=True)

@@ -304,6 +304,23 @@ def vector_norm(
     return norm(t, None if ord == 2 else ord, axis, keepdims)
 
 
+class Operation(NamedTuple):
+    """How a kind of node is declared, and of how many operands."""
+
+    operands: int
+    declare: Callable[..., Tensor]
+
+
+#: The kinds of nodes that are declared, by name.
+OPERATIONS = {
+    "cholesky": Operation(1, cholesky),
+    "inv": Operation(1, inv),
+    "solve": Operation(2, solve),
+    "det": Operation(1, det),
+    "logabsdet": Operation(1, lambda x: slogdet(x).logabsdet),
+    "signdet": Operation(1, lambda x: slogdet(x).sign),
+}
+
 #: NumPy's name in ``numpy.linalg`` -> function on tensors.
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     f.__name__: f

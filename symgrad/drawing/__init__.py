@@ -7,10 +7,11 @@ from typing import Any
 
 from symgrad.declare.tensor import Tensor
 from symgrad.drawing import views
+from symgrad.drawing.panels import roadmap
 from symgrad.drawing.picture import Drawing
 from symgrad.errors import GraphError
 
-VIEWS = ("forward", "gradient", "flow")
+VIEWS = ("forward", "gradient", "flow", "highways")
 
 
 def draw(
@@ -20,6 +21,7 @@ def draw(
     data: Mapping[str, Any] | None = None,
     params: Mapping[str, Any] | None = None,
     collapse: str | None = "auto",
+    compare: str | None = None,
 ) -> Drawing:
     """Draw the graph of a tensor.
 
@@ -27,17 +29,21 @@ def draw(
         t: a tensor; a scalar for the views of its gradient.
         view: ``forward``, the declared graph; ``gradient``, the forward and backward
             graph with the local derivative on each backward edge; ``flow``, the
-            measured norm of the gradient on each edge, as colour and width.
+            measured norm of the gradient on each edge, as colour and width;
+            ``highways``, the residual sums found in the graph as a road with blocks
+            beside it, and the share of the gradient that each carries.
         wrt: the tensors to derive by; all trainable parameters by default.
-        data: an array for each input by name (``flow``).
-        params: an array for each parameter by name (``flow``); by default as
-            ``sg.init(t, seed=0)`` makes them.
+        data: an array for each input by name (``flow`` and ``highways``).
+        params: an array for each parameter by name (``flow`` and ``highways``); by
+            default as ``sg.init(t, seed=0)`` makes them.
         collapse: ``auto`` folds scopes, and repeated layers, of graphs too large to
             read; ``scope`` folds every scope; None shows each operation.
+        compare: ``without_residuals`` draws, beside the highways, the same model
+            without its shortcuts.
 
     Raises:
         GraphError: the view or ``collapse`` is unknown, ``wrt`` is not in the graph or
-            frozen, or arrays are missing.
+            frozen, arrays are missing, or there is no residual sum to draw.
         ShapeError: a gradient of a tensor that is not a scalar.
 
     >>> import symgrad as sg
@@ -47,12 +53,19 @@ def draw(
     """
     if not isinstance(t, Tensor):
         raise GraphError(f"a picture is of a tensor, not of {type(t).__name__} {t!r}")
+    if compare is not None and (view, compare) != ("highways", "without_residuals"):
+        raise GraphError(
+            f"compare={compare!r} does not go with the view {view!r}; "
+            "compare='without_residuals' goes with 'highways'"
+        )
     if view == "forward":
         figure = views.forward(t, collapse)
     elif view == "gradient":
         figure = views.gradient(t, wrt, collapse)
     elif view == "flow":
         figure = views.flow(t, wrt, data, params, collapse)
+    elif view == "highways":
+        return Drawing(roadmap(t, data, params, compare).dot())
     else:
         raise GraphError(f"there is no view {view!r}; the views are {', '.join(VIEWS)}")
     return Drawing(figure.dot())

@@ -20,15 +20,18 @@ KINDS = {
 FORWARD, BACKWARD, FAINT = "#9aa2b1", "#d55e00", "#c9ced8"
 CLUSTER = ("#fafbfc", "#dfe3ea", "#6b7280")
 
-#: Plasma without its palest end: even in lightness, and dark enough on white.
+#: Magma backwards, without its ends (van der Walt & Smith 2015): even in lightness,
+#: told apart by colour-blind readers, and pale where a gradient fades.
 _SCALE = (
-    (13, 8, 135),
-    (76, 2, 161),
-    (126, 3, 168),
-    (170, 35, 149),
-    (204, 71, 120),
-    (230, 108, 92),
-    (248, 149, 64),
+    (254, 206, 145),
+    (254, 169, 115),
+    (250, 125, 94),
+    (233, 85, 98),
+    (200, 62, 115),
+    (161, 48, 126),
+    (124, 35, 130),
+    (87, 21, 126),
+    (52, 16, 105),
 )
 
 

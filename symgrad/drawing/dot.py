@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from symgrad.drawing.colours import CLUSTER, KINDS, LogScale, number, on_scale
 from symgrad.drawing.layout import escape
 
-FONT = "DejaVu Sans"
+FONT = "DejaVu Sans,Verdana,sans-serif"
 _HEAD = f"""\
 digraph symgrad {{
   graph [rankdir=TB, nodesep=0.28, ranksep=0.42, pad=0.25, bgcolor=white, newrank=true,
@@ -96,7 +96,7 @@ class Figure:
             )
         lines += map(_edge, self.edges)
         if self.scale is not None:
-            lines.append(_legend(self.scale, self.caption))
+            lines.append(legend(self.scale, self.caption))
         return "\n".join([*lines, "}"]) + "\n"
 
 
@@ -171,8 +171,8 @@ def _edge(e: Edge) -> str:
     return f"  {e.tail} -> {e.head} [{', '.join(look)}];"
 
 
-def _legend(scale: LogScale, caption: str) -> str:
-    """Return the scale of colours with its ends, as a node of its own."""
+def legend(scale: LogScale, caption: str, place: str = "") -> str:
+    """Return the scale of colours with its ends, as a node at a place, if given."""
     steps = 12
     cells = "".join(
         f'<td bgcolor="{on_scale(k / (steps - 1))}" width="12" height="9"></td>'
@@ -190,7 +190,8 @@ def _legend(scale: LogScale, caption: str) -> str:
         f'<tr><td colspan="{steps}">{title}</td></tr><tr>{cells}</tr><tr>{texts}</tr>'
         "</table>"
     )
+    at = f'pos="{place}", fixedsize=false, ' if place else ""
     return (
-        '  legend [shape=plain, style="", fontsize=9, fontcolor="#4b5563", '
+        f'  legend [{at}shape=plain, style="", fontsize=9, fontcolor="#4b5563", '
         f"label=<{table}>];"
     )

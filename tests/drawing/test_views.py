@@ -226,7 +226,7 @@ def test_scale():
     assert scale.place(0.0) is None
     assert scale.place(float("inf")) is None
     lightness = [_luminance(on_scale(k / 10)) for k in range(11)]
-    assert lightness == sorted(lightness)
+    assert lightness == sorted(lightness, reverse=True)
 
 
 def _luminance(colour):

@@ -80,7 +80,7 @@ def test_what_cannot_be_drawn_is_said():
     loss, data = mlp()
     with pytest.raises(GraphError, match="no residual sum to draw as a highway"):
         draw(loss, "highways", data=data)
-    with pytest.raises(GraphError, match=r"none for 'ids'.*data="):
+    with pytest.raises(GraphError, match=r"none for 'y' .*data="):
         draw(transformer()[0], "highways")
     with pytest.raises(GraphError, match="compare='plain' does not go with"):
         draw(loss, "highways", data=data, compare="plain")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from symgrad.declare.tensor import Tensor
 from symgrad.drawing import views
+from symgrad.drawing.facts import collect
+from symgrad.drawing.page import page
 from symgrad.drawing.panels import roadmap
 from symgrad.drawing.picture import Drawing
 from symgrad.errors import GraphError
@@ -68,7 +71,8 @@ def draw(
         return Drawing(roadmap(t, data, params, compare).dot())
     else:
         raise GraphError(f"there is no view {view!r}; the views are {', '.join(VIEWS)}")
-    return Drawing(figure.dot())
+    collected = partial(collect, t, view, wrt, data, params, collapse)
+    return Drawing(figure.dot(), lambda: page(collected()))
 
 
 __all__ = ["Drawing", "draw"]

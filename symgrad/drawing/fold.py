@@ -105,6 +105,22 @@ def _repeat(boxes: Boxes, units: dict[Tensor, Unit]) -> None:
         run = [u] if u is not None else []
 
 
+def runs(boxes: Boxes) -> list[list[str]]:
+    """Return the paths of repeated scopes that follow each other, at every depth."""
+    shown = [*boxes.leaves, *boxes.boxes]
+    deepest = max((scope_of(t).count("/") + 1 for t in shown if scope_of(t)), default=0)
+    found = []
+    for depth in range(1, deepest + 1):
+        units = _by_scope(shown, depth)
+        _repeat(boxes, units)
+        for unit in dict.fromkeys(units.values()):
+            inner = all(p.count("/") == depth - 1 for p in unit.scopes)
+            outer = {p.rpartition("/")[0] for p in unit.scopes}
+            if len(unit.scopes) > 1 and inner and len(outer) == 1:
+                found.append(unit.scopes)
+    return found
+
+
 def _join(run: list[Unit], units: dict[Tensor, Unit]) -> None:
     first = run[0]
     for u in run[1:]:

@@ -21,7 +21,7 @@ from symgrad.declare.tensor import (
 )
 from symgrad.derivation.reverse import flatten, reverse
 from symgrad.drawing.condense import Box
-from symgrad.drawing.labels import WIDEST, isolated, local_text, shortened
+from symgrad.drawing.labels import WIDEST, isolated, local_of, shortened
 from symgrad.drawing.measure import norms
 from symgrad.drawing.residuals import Branch, Residual
 from symgrad.notation.names import leaf_names
@@ -143,7 +143,7 @@ def road_factor(r: Residual) -> str:
         return "0"
     named = leaf_names([a for a in outer if isinstance(a.op, Param)])
     names = {places[a]: named.get(a, "s") for a in outer}
-    text = local_text(part, {**names, places[r.stream]: "x", seed: "·"})
+    text = local_of(part, {**names, places[r.stream]: "x", seed: "·"}).text
     number, dot, divisor = text.partition("·")
     number, divisor = number.strip() or "1", divisor.replace(" ", "")
     plain = dot and not any(c.isalpha() for c in number + divisor)

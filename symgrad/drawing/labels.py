@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.dtypes import is_float
@@ -20,10 +21,11 @@ from symgrad.declare.tensor import (
 from symgrad.derivation.reverse import reverse
 from symgrad.drawing.condense import Box, Boxes
 from symgrad.notation.indexed import Indexed
-from symgrad.notation.local import local_formula, local_term, matrix_form
+from symgrad.notation.local import local_form, local_term, matrix_form
 from symgrad.notation.lower import below
 from symgrad.notation.names import Namer, leaf_names
 from symgrad.notation.render import display_name, unicode_text
+from symgrad.notation.syntax import ONE, Form, sym
 from symgrad.notation.terms import Term, factors, power_parts
 
 LONGEST = 44  # characters of a formula in a box
@@ -38,6 +40,9 @@ class Labels:
         self.names: dict[Tensor, str] = leaf_names(boxes.leaves)
         self.titles: dict[Tensor, str] = {}
         self.formulas: dict[Tensor, str] = {}
+        self.forms: dict[Tensor, Form] = {}
+        # equal layers have equal derivatives but for the names
+        self._derived: dict[tuple, tuple[Box, list[Form | None]]] = {}
         namer = Namer(self.names, boxes.owner)
         for head, box in boxes.boxes.items():
             term = None
@@ -58,8 +63,10 @@ class Labels:
         names = {s: self.names[s] for s in box.sources}
         form = matrix_form(term, box.head.ndim, names)
         if form is not None:
+            self.forms[box.head] = form
             return unicode_text(form)
-        text = unicode_text(Indexed(names, box.head.ndim).form(term))
+        self.forms[box.head] = form = Indexed(names, box.head.ndim).form(term)
+        text = unicode_text(form)
         title = self.titles[box.head]
         if len(text) <= LONGEST or not title.isidentifier():
             return text
@@ -73,12 +80,35 @@ class Labels:
         """Return the second line of a box: ``Z1 = X W1 + b1``."""
         return f"{self.shown(head)} = {self.formulas[head]}"
 
-    def locals(self, box: Box, final: bool) -> dict[Tensor, str]:
+    def locals(self, box: Box, final: bool) -> dict[Tensor, Local]:
         """Return what a cotangent of the box is multiplied by on its way to a source.
 
         The cotangent itself is written as a dot: ``·W2ᵀ``, ``⊙ 𝟙[Z1 > 0]``; a scalar
         one is left out, as is the 1 at the ``final`` box, the loss.
         """
+        key = (statement_of(box), final)
+        if key in self._derived:
+            first, forms = self._derived[key]
+            nodes = zip(
+                (*first.sources, first.head), (*box.sources, box.head), strict=True
+            )
+            names = {self.names[a]: self.names[b] for a, b in nodes}
+            forms = [f and renamed(f, names) for f in forms]
+        else:
+            forms = self._local_forms(box, final)
+            self._derived[key] = box, forms
+        found: dict[Tensor, Local] = {}
+        for s, form in zip(box.sources, forms, strict=True):
+            if form is not None:
+                text = _beside_dot(form)
+                if len(text) > WIDEST:
+                    title = self.titles[box.head] or self.shown(box.head)
+                    text = f"∂{title}/∂{self.shown(s)}"
+                found[s] = Local(text, form)
+        return found
+
+    def _local_forms(self, box: Box, final: bool) -> list[Form | None]:
+        """Return the local derivative by each source, None where there is none."""
         copy, places = isolated(box)
         if final or not copy.ndim:  # a factor says it all
             seed = constant(1.0, copy.dtype)
@@ -89,17 +119,16 @@ class Labels:
         names = {p: self.names[s] for s, p in places.items()}
         if seed.name:
             names[seed] = "·"
-        found: dict[Tensor, str] = {}
-        for s, p in places.items():
-            if p in sent:
-                # a slope may read better in terms of the result, as in H ⊙ (1 − H)
-                named = {**names, copy: self.names[box.head]}
-                ways = local_text(sent[p], names), local_text(sent[p], named, copy)
-                text = min(ways, key=len)
-                if len(text) > WIDEST:
-                    title = self.titles[box.head] or self.shown(box.head)
-                    text = f"∂{title}/∂{self.shown(s)}"
-                found[s] = text
+        # a slope may read better in terms of the result, as in H ⊙ (1 − H)
+        named = {**names, copy: self.names[box.head]}
+        found: list[Form | None] = []
+        for s in box.sources:
+            part = sent.get(places[s])
+            if part is None:
+                found.append(None)
+                continue
+            ways = local_of(part, names), local_of(part, named, copy)
+            found.append(min(ways, key=lambda way: len(way.text)).form)
         return found
 
 
@@ -114,15 +143,51 @@ def isolated(box: Box) -> tuple[Tensor, dict[Tensor, Tensor]]:
     return known[box.head], places
 
 
-def local_text(
+def statement_of(box: Box) -> tuple:
+    """Return what a box computes, whatever its sources are called: equal for equals."""
+    number = {s: -1 - n for n, s in enumerate(box.sources)}
+
+    def place(t: Tensor) -> object:
+        if t in number:
+            return number[t]
+        return (t.op, *map(place, t.args)) if t.args else id(t)
+
+    rows: list[tuple] = [(s.shape, s.dtype) for s in box.sources]
+    for t in box.members:
+        rows.append((t.op, t.shape, t.dtype, *map(place, t.args)))
+        number[t] = len(rows)
+    return tuple(rows)
+
+
+def renamed(f: Form, names: Mapping[str, str]) -> Form:
+    """Return a formula with other names in it."""
+    plain = f.kind in ("call", "num")
+    text = f.text if plain else names.get(f.text, f.text)
+    return Form(f.kind, tuple(renamed(a, names) for a in f.args), text)
+
+
+class Local(NamedTuple):
+    """A local derivative: as text for an edge, and whole."""
+
+    text: str
+    form: Form
+
+
+def local_of(
     part: Tensor, names: Mapping[Tensor, str], result: Tensor | None = None
-) -> str:
+) -> Local:
     """Return what a cotangent, named by a dot, is multiplied by to give ``part``."""
     if names.get(part) == "·":
-        return "1"
-    text, _ = local_formula(part, names, result)
-    if text == "·":
-        return "1"
+        return Local("1", ONE)
+    form, _ = local_form(part, names, result)
+    if form == sym("·"):
+        form = ONE
+    return Local(_beside_dot(form), form)
+
+
+def _beside_dot(form: Form) -> str:
+    """Return the text of a factor: ``· ⊙ x`` is ``⊙ x``."""
+    text = unicode_text(form)
     number, dot, rest = text.partition("· ⊙ ")
     if dot and (not number or number.rstrip().replace(".", "").isdigit()):
         return f"⊙ {number}{rest}"

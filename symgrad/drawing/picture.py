@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
 from symgrad.drawing.layout import render
+from symgrad.drawing.page import picture_page
 from symgrad.errors import FormatError
 
-SUFFIXES = (".svg", ".png", ".pdf", ".dot")
+SUFFIXES = (".svg", ".png", ".pdf", ".dot", ".html")
 
 
 class Drawing:
@@ -20,15 +22,24 @@ class Drawing:
     Attributes:
         dot: the picture as DOT text.
         svg: the picture as SVG text.
+        html: the picture as a page of its own: pans, zooms, searches and folds.
     """
 
-    def __init__(self, dot: str) -> None:
+    def __init__(self, dot: str, page: Callable[[], str] | None = None) -> None:
         self.dot = dot
+        self._page = page
 
     @cached_property
     def svg(self) -> str:
         """The picture as SVG text."""
         return render(self.dot, "svg").decode()
+
+    @cached_property
+    def html(self) -> str:
+        """The picture as a page that needs no other file and no network."""
+        if self._page is not None:
+            return self._page()
+        return picture_page(self.svg, "symgrad")
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture to a file, all of it or nothing; return the path.
@@ -47,6 +58,8 @@ class Drawing:
             content = self.dot.encode()
         elif suffix == ".svg":
             content = self.svg.encode()
+        elif suffix == ".html":
+            content = self.html.encode()
         else:
             content = render(self.dot, suffix[1:])
         write(target, content)
@@ -59,7 +72,7 @@ class Drawing:
         return f'<div style="overflow-x:auto">{self._repr_svg_()}</div>'
 
     def __repr__(self) -> str:
-        return f"<Drawing with {self.dot.count(' [label=<')} nodes>"
+        return f"<Drawing, {len(self.dot.splitlines())} lines of DOT>"
 
 
 def write(target: Path, content: bytes) -> None:

@@ -12,7 +12,14 @@ from symgrad.drawing.colours import BACKWARD, FAINT, FORWARD, LogScale, number, 
 from symgrad.drawing.condense import Boxes, condense
 from symgrad.drawing.dot import Edge, Figure, Node
 from symgrad.drawing.fold import Unit, fold
-from symgrad.drawing.labels import Labels, leaf_kind, scope_of, shape_text, shortened
+from symgrad.drawing.labels import (
+    Labels,
+    Local,
+    leaf_kind,
+    scope_of,
+    shape_text,
+    shortened,
+)
 from symgrad.drawing.measure import norms
 from symgrad.errors import GraphError, ShapeError
 
@@ -20,12 +27,16 @@ from symgrad.errors import GraphError, ShapeError
 class Graph:
     """A graph as boxes, folded, with names: what the views have in common."""
 
-    def __init__(self, t: Tensor, collapse: str | None, joined: bool = True) -> None:
+    def __init__(
+        self, t: Tensor, collapse: str | None, joined: bool = True, folded: bool = True
+    ) -> None:
         self.output = t
         self.boxes: Boxes = condense([t], each=collapse is None)
         if not self.boxes.boxes and not self.boxes.leaves:
             self.boxes.leaves.append(t)
-        self.units: dict[Tensor, Unit] = fold(self.boxes, collapse, joined)
+        self.units: dict[Tensor, Unit] = fold(
+            self.boxes, collapse if folded else None, joined
+        )
         self.labels = Labels(self.boxes, t)
 
     def shown(self) -> list[Unit]:
@@ -108,7 +119,12 @@ class Backward:
     """A graph with the cotangents of its boxes, and what each box sends to a source."""
 
     def __init__(
-        self, t: Tensor, wrt: Any, collapse: str | None, joined: bool = True
+        self,
+        t: Tensor,
+        wrt: Any,
+        collapse: str | None,
+        joined: bool = True,
+        folded: bool = True,
     ) -> None:
         if t.shape != ():
             raise ShapeError(
@@ -117,7 +133,7 @@ class Backward:
         targets = flatten(wrt) if wrt is not None else _trainable(t)
         check_wrt(targets, [t])
         self.targets = set(targets)
-        self.graph = Graph(t, collapse, joined)
+        self.graph = Graph(t, collapse, joined, folded)
         self.adjoints: Adjoints = reverse([t], targets, [constant(1.0, t.dtype)])
         self.parts = self._parts()
 
@@ -168,7 +184,7 @@ def gradient(t: Tensor, wrt: Any, collapse: str | None) -> Figure:
     for source, unit in graph.links():
         figure.add(graph.forward_edge(source, unit), (source, unit) in passes)
     mirrored = _mirror(back, figure)
-    texts: dict[Tensor, dict[Tensor, str]] = {}
+    texts: dict[Tensor, dict[Tensor, Local]] = {}
     for head, source in back.parts:
         above, below = graph.units[source], graph.units[head]
         if above is below:
@@ -176,7 +192,8 @@ def gradient(t: Tensor, wrt: Any, collapse: str | None) -> Figure:
         if head not in texts and not below.folded:
             box = graph.boxes.boxes[head]
             texts[head] = graph.labels.locals(box, final=head is t)
-        label = texts[head].get(source, "") if head in texts else ""
+        local = texts[head].get(source) if head in texts else None
+        label = local.text if local is not None else ""
         start = graph.units[head].key if head is t else mirrored[below]
         figure.add(
             Edge(

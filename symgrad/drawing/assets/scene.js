@@ -1,0 +1,177 @@
+"use strict";
+/* What is visible of a graph, some of its scopes folded, and where it lies. */
+
+const STEP = 9; // from one of two lines side by side to the other
+
+class Scene {
+  constructor(graph, widthOf) {
+    this.graph = graph;
+    this.widthOf = widthOf;
+    this.folded = new Set();
+    this.children = new Map(graph.scopes.map((s) => [s.id, []]));
+    this.inside = new Map(graph.scopes.map((s) => [s.id, []]));
+    this.top = [];
+    for (const s of graph.scopes) (s.parent === null ? this.top : this.children.get(s.parent)).push(s.id);
+    for (const n of graph.nodes) for (const s of this.path(n)) this.inside.get(s).push(n.id);
+    this.users = graph.nodes.map(() => []);
+    for (const e of graph.edges) this.users[e.a].push(e.b);
+  }
+
+  /* The scopes of a node, from the outermost in. */
+  path(node) {
+    const found = [];
+    for (let s = node.scope; s !== null; s = this.graph.scopes[s].parent) found.unshift(s);
+    return found;
+  }
+
+  keyOf(node) {
+    const outer = this.path(node).find((s) => this.folded.has(s));
+    return outer === undefined ? `n${node.id}` : `s${outer}`;
+  }
+
+  get size() {
+    return new Set(this.graph.nodes.map((n) => this.keyOf(n))).size;
+  }
+
+  /* Fold everything, then open scopes, the outer ones first, while it stays readable;
+     repeated layers stay one box unless they are to be shown apart. */
+  foldToRead(collapse, most, apart = false) {
+    this.folded = new Set();
+    if (collapse === null) return;
+    if (collapse === "auto" && this.graph.nodes.length <= most) return;
+    this.folded = new Set(this.graph.scopes.map((s) => s.id));
+    if (collapse === "scope") return;
+    const waiting = [...this.top];
+    while (waiting.length) {
+      const s = waiting.shift();
+      const run = !apart && this.graph.scopes[s].count > 1;
+      this.folded.delete(s);
+      if (run || this.size > most) this.folded.add(s);
+      else if (this.graph.scopes[s].count === 1) waiting.push(...this.children.get(s));
+    }
+  }
+
+  reveal(node) {
+    let changed = false;
+    for (const s of this.path(node)) changed = this.folded.delete(s) || changed;
+    return changed;
+  }
+
+  /* Boxes, frames and lines, with places. */
+  layout(mode) {
+    const g = new dagre.graphlib.Graph({ compound: true });
+    g.setGraph({ rankdir: "TB", nodesep: 22, ranksep: 40, edgesep: 14, marginx: 20, marginy: 20 });
+    g.setDefaultEdgeLabel(() => ({}));
+    const boxes = new Map();
+    const frames = new Map();
+    for (const n of this.graph.nodes) {
+      const key = this.keyOf(n);
+      if (boxes.has(key)) continue;
+      const box = key[0] === "n" ? this.boxOf(n) : this.foldOf(+key.slice(1));
+      boxes.set(key, box);
+      g.setNode(key, { width: box.width, height: box.height });
+      const around = this.path(n).filter((s) => !this.folded.has(s));
+      const own = key[0] === "n" ? around : this.outerOf(+key.slice(1));
+      if (own.length) g.setParent(key, `c${own.at(-1)}`);
+      own.forEach((s, k) => {
+        frames.set(`c${s}`, { key: `c${s}`, scope: s });
+        g.setNode(`c${s}`, {});
+        if (k) g.setParent(`c${s}`, `c${own[k - 1]}`);
+      });
+    }
+    const lines = this.lines();
+    for (const line of lines.values()) {
+      const text = this.textOf(line, mode);
+      const wide = text ? this.widthOf(text, 10) + 14 : 0;
+      g.setEdge(line.from, line.to, {
+        width: wide, height: text ? 15 : 0, labelpos: "r", labeloffset: 8,
+        weight: boxes.get(line.from).leaf ? 1 : 40,
+      });
+    }
+    dagre.layout(g);
+    for (const [key, box] of boxes) Object.assign(box, g.node(key));
+    for (const [key, frame] of frames) Object.assign(frame, g.node(key));
+    for (const line of lines.values()) {
+      const e = g.edge(line.from, line.to);
+      Object.assign(line, { points: e.points, left: e.x - (e.width ?? 0) / 2 + 8, y: e.y, text: this.textOf(line, mode) });
+    }
+    const { width, height } = g.graph();
+    return { boxes, frames: [...frames.values()], lines: [...lines.values()], width, height };
+  }
+
+  outerOf(scope) {
+    const found = [];
+    for (let s = this.graph.scopes[scope].parent; s !== null; s = this.graph.scopes[s].parent) found.unshift(s);
+    return found;
+  }
+
+  boxOf(n) {
+    const width = Math.max(this.widthOf(n.title, 12, true), this.widthOf(n.detail, 10.5)) + 26;
+    const leaf = ["input", "param", "frozen", "constant"].includes(n.kind);
+    return { key: `n${n.id}`, node: n, kind: n.kind, leaf, title: n.title, detail: n.detail, width, height: n.title && n.detail ? 40 : 27 };
+  }
+
+  foldOf(id) {
+    const s = this.graph.scopes[id];
+    const nodes = this.inside.get(id);
+    const params = nodes.filter((n) => this.graph.nodes[n].kind === "param").length;
+    const frozen = nodes.filter((n) => this.graph.nodes[n].kind === "frozen").length;
+    const parts = [`${nodes.length} nodes`];
+    if (params) parts.push(`${params} parameter${params > 1 ? "s" : ""}`);
+    if (frozen) parts.push(`${frozen} frozen`);
+    const detail = parts.join(" · ");
+    const title = s.count > 1 ? `${s.name}  × ${s.count}` : s.name;
+    const width = Math.max(this.widthOf(title, 12, true), this.widthOf(detail, 10.5)) + 40;
+    return { key: `s${id}`, scope: id, kind: "fold", leaf: false, title, detail, width, height: 44, copies: s.count };
+  }
+
+  /* Edges between what is visible; several that fall together are one. */
+  lines() {
+    const found = new Map();
+    for (const e of this.graph.edges) {
+      const from = this.keyOf(this.graph.nodes[e.a]);
+      const to = this.keyOf(this.graph.nodes[e.b]);
+      if (from === to) continue;
+      const key = `${from}>${to}`;
+      if (!found.has(key)) found.set(key, { from, to, edges: [] });
+      found.get(key).edges.push(e);
+    }
+    for (const line of found.values()) {
+      const sizes = line.edges.map((e) => e.norm).filter((v) => v !== null && v !== undefined);
+      line.norm = sizes.length ? Math.hypot(...sizes) : null;
+      line.live = line.edges.some((e) => e.live);
+    }
+    return found;
+  }
+
+  textOf(line, mode) {
+    const [first, ...others] = line.edges;
+    if (mode === "flow") return line.norm === null ? "" : short(line.norm);
+    if (others.length) return "";
+    return mode === "gradient" && first.local ? first.local : first.shape;
+  }
+}
+
+/* A number with two digits, small and large ones with a power of ten. */
+function short(v) {
+  if (typeof v === "string") return v;
+  if (!Number.isFinite(v)) return Number.isNaN(v) ? "NaN" : "∞";
+  if (v === 0) return "0";
+  if (v >= 0.01 && v < 1e4) return v < 100 ? String(+v.toPrecision(2)) : v.toFixed(0);
+  const [digits, power] = v.toExponential(1).split("e");
+  const raised = String(+power).replace(/[-\d]/g, (c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]);
+  return `${digits}·10${raised}`;
+}
+
+/* A smooth path through points, moved sideways. */
+function curve(points, shift) {
+  const p = points.map(({ x, y }) => [x + shift, y]);
+  let d = `M${p[0]}`;
+  if (p.length < 3) return `${d}L${p.at(-1)}`;
+  for (let k = 1; k < p.length - 1; k++) {
+    const last = k === p.length - 2;
+    const end = last ? p[k + 1] : [(p[k][0] + p[k + 1][0]) / 2, (p[k][1] + p[k + 1][1]) / 2];
+    d += `Q${p[k]} ${end}`;
+  }
+  return d;
+}

@@ -1,0 +1,246 @@
+"""What the interactive page knows of a graph: boxes, edges, scopes, and facts of each.
+
+The result is plain data, to be written as JSON; the page lays it out and folds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from symgrad.declare.dtypes import is_float
+from symgrad.declare.tensor import Param, Tensor, op_name, topological
+from symgrad.drawing.colours import LogScale, on_scale
+from symgrad.drawing.fold import runs
+from symgrad.drawing.labels import (
+    WIDEST,
+    isolated,
+    scope_of,
+    shape_text,
+    shortened,
+    statement_of,
+)
+from symgrad.drawing.measure import norms
+from symgrad.drawing.views import Backward, Graph
+from symgrad.emit.kernels import emit
+from symgrad.errors import SymgradError
+from symgrad.notation.mathml import math_element, mathml_text, name, row, sign
+from symgrad.schedule.plan import schedule
+from symgrad.simplification import simplify_outputs
+
+SHADES = 17
+#: Formulas that nobody would read are not written out.
+LONGEST = 20_000
+WORDS = {
+    "input": "input",
+    "param": "parameter",
+    "frozen": "frozen parameter",
+    "constant": "constant",
+    "op": "operation",
+    "output": "output",
+}
+
+
+def collect(
+    t: Tensor,
+    view: str,
+    wrt: Any,
+    data: Mapping[str, Any] | None,
+    params: Mapping[str, Any] | None,
+    collapse: str | None,
+) -> dict[str, Any]:
+    """Return boxes, edges and scopes of a graph, nothing folded, as plain data."""
+    if _is_derivable(t, wrt) or view != "forward":
+        back = Backward(t, wrt, collapse, folded=False)
+        graph = back.graph
+    else:
+        back, graph = None, Graph(t, collapse, folded=False)
+    return _Facts(graph, back, view, collapse, data, params).all()
+
+
+def _is_derivable(t: Tensor, wrt: Any) -> bool:
+    trained = (isinstance(n.op, Param) and n.op.trainable for n in topological([t]))
+    return t.shape == () and is_float(t.dtype) and (wrt is not None or any(trained))
+
+
+class _Facts:
+    """Collects the facts of a graph."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        back: Backward | None,
+        view: str,
+        collapse: str | None,
+        data: Mapping[str, Any] | None,
+        params: Mapping[str, Any] | None,
+    ) -> None:
+        self.graph, self.back, self.labels = graph, back, graph.labels
+        self.view, self.collapse = view, collapse
+        self.place = {t: n for n, t in enumerate(graph.units)}
+        self.scopes: list[dict[str, Any]] = []
+        self.at: dict[str, int] = {}
+        self.sources: dict[str, int] = {}
+        self.kernels: dict[tuple, int | None] = {}
+        self.norms = self._measured(data, params)
+
+    def all(self) -> dict[str, Any]:
+        """Return everything."""
+        self._runs()
+        nodes = [self._node(t) for t in self.graph.units]
+        edges = [e for t in self.graph.boxes.boxes for e in self._edges(t)]
+        sizes = [e["norm"] for e in edges if e["norm"] is not None]
+        scale = LogScale(sizes)
+        shades = [on_scale(k / (SHADES - 1)) for k in range(SHADES)]
+        gradient = ["gradient"] if self.back is not None else []
+        return {
+            "title": self._title(),
+            "view": self.view,
+            "modes": ["forward", *gradient, *(["flow"] if self.norms else [])],
+            "collapse": self.collapse,
+            "nodes": nodes,
+            "edges": edges,
+            "scopes": self.scopes,
+            "sources": list(self.sources),
+            "scale": {
+                "low": scale.low,
+                "high": scale.high,
+                "light": shades,
+                "dark": shades[::-1],
+            },
+        }
+
+    def _title(self) -> str:
+        t = self.graph.output
+        return t.name or self.labels.titles.get(t) or self.labels.shown(t)
+
+    # -- scopes ----------------------------------------------------------------------
+
+    def _runs(self) -> None:
+        """Give repeated scopes, such as twelve equal layers, a scope around them."""
+        self.run_of: dict[str, tuple[str, int]] = {}
+        for paths in runs(self.graph.boxes):
+            last = paths[-1].rpartition("/")[2]
+            first = paths[0].rpartition("/")[2]
+            joint = (f"{first} … {last}", len(paths))
+            self.run_of |= dict.fromkeys(paths, joint)
+
+    def _scope(self, path: str) -> int | None:
+        """Return the number of a scope, made with those around it."""
+        if not path:
+            return None
+        if path not in self.at:
+            outer, _, own = path.rpartition("/")
+            parent = self._scope(outer)
+            if path in self.run_of:
+                title, count = self.run_of[path]
+                parent = self._add(f"{outer}/\0{title}", title, parent, count)
+            self._add(path, own, parent, 1)
+        return self.at[path]
+
+    def _add(self, key: str, title: str, parent: int | None, count: int) -> int:
+        if key not in self.at:
+            self.at[key] = len(self.scopes)
+            entry = {"id": len(self.scopes), "parent": parent, "name": title}
+            self.scopes.append({**entry, "count": count})
+        return self.at[key]
+
+    # -- nodes -----------------------------------------------------------------------
+
+    def _node(self, t: Tensor) -> dict[str, Any]:
+        is_box = t in self.graph.boxes.boxes
+        shown = self.graph.node(self.graph.units[t])
+        path = scope_of(t)
+        own = self.labels.shown(t)
+        found = {
+            "id": self.place[t],
+            "kind": shown.kind,
+            "word": WORDS[shown.kind],
+            "title": shown.title,
+            "detail": shown.detail,
+            "name": own,
+            "full": t.name or op_name(t.op),
+            "path": path,
+            "scope": self._scope(path),
+            "shape": shape_text(t) or "scalar",
+            "dtype": t.dtype,
+            "math": None,
+            "definition": "",
+            "source": None,
+            "norm": self.norms.get(("gradient", t)),
+            "value": self.norms.get(("value", t)),
+        }
+        if is_box:
+            found["math"] = self._definition(t)
+            found["definition"] = self.labels.detail(t)
+            found["source"] = self._kernel(t)
+        return found
+
+    def _definition(self, t: Tensor) -> str | None:
+        form = self.labels.forms.get(t)
+        if form is None:
+            return None
+        inside = mathml_text(form)
+        if len(inside) > LONGEST:
+            return None
+        return math_element(row(name(self.labels.names[t]), sign("="), inside))
+
+    def _kernel(self, t: Tensor) -> int | None:
+        """Return the number of the kernel that computes a box by itself."""
+        box = self.graph.boxes.boxes[t]
+        key = statement_of(box)
+        if key not in self.kernels:
+            try:
+                plan = schedule(simplify_outputs([isolated(box)[0]]))
+                text = "\n\n".join(k.text for _, k in emit(plan))
+            except SymgradError:  # nothing computes it: a view, a constant
+                text = ""
+            known = self.sources.setdefault(text, len(self.sources)) if text else None
+            self.kernels[key] = known
+        return self.kernels[key]
+
+    # -- edges -----------------------------------------------------------------------
+
+    def _edges(self, head: Tensor) -> list[dict[str, Any]]:
+        box = self.graph.boxes.boxes[head]
+        parts = self.back.parts if self.back is not None else {}
+        live = {s for s in box.sources if (head, s) in parts}
+        texts = {}
+        if live:
+            texts = self.labels.locals(box, final=head is self.graph.output)
+        found = []
+        for s in box.sources:
+            local = texts.get(s) if s in live else None
+            markup = ""
+            if local is not None:
+                markup = math_element(mathml_text(local.form))
+            found.append(
+                {
+                    "a": self.place[s],
+                    "b": self.place[head],
+                    "shape": shape_text(s) if s in self.graph.boxes.boxes else "",
+                    "live": s in live,
+                    "local": shortened(local.text, WIDEST) if local else "",
+                    "localMath": markup if 0 < len(markup) <= LONGEST else None,
+                    "norm": self.norms.get((head, s)),
+                }
+            )
+        return found
+
+    # -- norms -----------------------------------------------------------------------
+
+    def _measured(
+        self, data: Mapping[str, Any] | None, params: Mapping[str, Any] | None
+    ) -> dict[Any, float]:
+        """Return norms: of what an edge sends back, of gradients and of values."""
+        if self.back is None or data is None:
+            return {}
+        wanted: dict[Any, Tensor] = dict(self.back.parts)
+        for t in self.graph.units:
+            g = self.back.adjoints.cotangents.get(t)
+            if g is not None:
+                wanted["gradient", t] = g
+            if is_float(t.dtype) and t in self.graph.boxes.boxes:
+                wanted["value", t] = t
+        sizes = norms(self.graph.output, list(wanted.values()), data, params)
+        return dict(zip(wanted, sizes, strict=True))

@@ -16,6 +16,7 @@ from symgrad.errors import FormatError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.text import Text
 
     from symgrad.diagnosis.findings import Finding
     from symgrad.diagnosis.report import Diagnosis
@@ -82,37 +83,43 @@ def show(console: Console, d: Diagnosis) -> None:
     """Print a diagnosis on a terminal."""
     from rich.table import Table
 
-    from symgrad.diagnosis.report import COLUMNS, shown
+    from symgrad.diagnosis.report import also, grouped, shown
 
     if not d.findings:
-        console.print("[bold]Nothing wrong found.[/bold]")
-    for f in d.findings:
-        console.print(_finding(f))
+        console.print(f"[bold]{d.nothing}[/bold]")
+    for f, more in grouped([f for f in d.findings if f.severity != "note"]):
+        console.print(_finding(f, also(more, "")))
+    for f, more in grouped(d.notes, most=0):
+        console.print(_title(f, also(more, "; also ")))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for n, heading in enumerate(COLUMNS.values()):
+    for n, heading in enumerate(d.columns.values()):
         table.add_column(heading, justify="right" if n else "left")
     for row in d.layers:
-        table.add_row(*(shown(row[c]) for c in COLUMNS))
+        table.add_row(*(shown(row[c]) for c in d.columns))
     console.print()
     console.print(table)
     console.print()
     console.print(d.summary(), markup=False)
 
 
-def _finding(f: Finding) -> RenderableType:
+def _title(f: Finding, more: str = "") -> Text:
+    from rich.text import Text
+
+    title = Text(f.kind.replace("_", " "), style=f"bold {COLOURS[f.severity]}")
+    title.append(f"  {f.severity}, {f.where}{more}", style="not bold default")
+    return title
+
+
+def _finding(f: Finding, more: str) -> RenderableType:
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
     grid = Table.grid(padding=(0, 2))
-    title = Text(f.kind.replace("_", " "), style=f"bold {COLOURS[f.severity]}")
-    title.append(f"  {f.severity}, {f.where}", style="not bold default")
-    if f.severity == "note":
-        return title
-    grid.add_row(title)
+    grid.add_row(_title(f))
     words = Table.grid(padding=(0, 2))
     rows = (("evidence", f.evidence), ("causes", "; ".join(f.causes)))
-    for name, text in (*rows, ("advice", f.advice)):
+    for name, text in (*rows, ("advice", f.advice), ("also in", more)):
         if text:
             words.add_row(Text(name, style="dim"), Text(text))
     grid.add_row(words)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from symgrad.diagnosis.forecast import Forecast, forecast
 from symgrad.diagnosis.layers import Model
 from symgrad.diagnosis.measure import Arrays, Instrument, Measured
 from symgrad.diagnosis.sharpness import noise_scale, sharpness_of
@@ -71,6 +72,8 @@ class Evidence:
             most), with a tenth or hundredth of the rate, whichever falls further.
         updates: parameter -> norm of the change that the next step makes.
         nan: the sentence that names the first node that makes a NaN.
+        forecast: what the formulas predict, None where nothing is trained.
+        roads: what of the gradient passes by each shortcut and by its block.
     """
 
     run: Run
@@ -84,6 +87,13 @@ class Evidence:
     again: float = -math.inf
     updates: dict[str, float] = field(default_factory=dict)
     nan: str | None = None
+    forecast: Forecast | None = None
+    roads: list[Any] = field(default_factory=list)
+
+    @property
+    def measured(self) -> bool:
+        """Are there measurements, or only what the formulas tell?"""
+        return bool(self.start.weights) or not self.run.model.params
 
     @property
     def product(self) -> float | None:
@@ -137,12 +147,22 @@ class Evidence:
         return enough and not self.diverged and self.remaining > 0.9
 
 
+def foresee(run: Run) -> Evidence:
+    """Return what the formulas tell without data."""
+    nothing = Measured(math.nan, {}, {}, {})
+    found = Evidence(run, nothing, nothing)
+    found.forecast = forecast(run.model, run.start, run.now, None)
+    return found
+
+
 def collect(run: Run) -> Evidence:
     """Measure everything."""
     instrument = Instrument(run.model)
     start = instrument(run.data, run.start)
     now = start if run.now is run.start else instrument(run.data, run.now)
     found = Evidence(run, start, now)
+    present = run.now if now.finite else run.start
+    found.forecast = forecast(run.model, run.start, present, run.data)
     broken = not now.finite or found.diverged
     base = run.start if broken else run.now
     if not start.finite:

@@ -58,6 +58,8 @@ def conclude(evidence: Evidence) -> list[Finding]:
     """Return the findings, most serious first and causes before symptoms."""
     from symgrad.diagnosis import structure, training
 
+    if not evidence.measured:
+        return [f for rule in structure.FORESEEN for f in rule(evidence)]
     found = [f for rule in structure.RULES for f in rule(evidence)]
     for rule in training.RULES:
         found += rule(evidence, found)

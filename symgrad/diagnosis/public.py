@@ -9,7 +9,7 @@ import numpy as np
 
 from symgrad.declare import dtypes
 from symgrad.declare.tensor import Tensor, print_shape
-from symgrad.diagnosis.evidence import MOST, Run, collect, curve
+from symgrad.diagnosis.evidence import MOST, Run, collect, curve, foresee
 from symgrad.diagnosis.findings import conclude
 from symgrad.diagnosis.layers import model_of
 from symgrad.diagnosis.report import Diagnosis
@@ -30,7 +30,8 @@ def diagnose(
 
     Args:
         loss_or_trainer: a scalar tensor, or the trainer of a run.
-        data: an array of samples for each input; more than 4,096 are sampled.
+        data: an array of samples for each input; more than 4,096 are sampled.  Without
+            any, what the formulas predict is all that is said.
         params: parameters by name; by default those of the trainer, or as
             ``sg.init(loss, seed=0)`` makes them.
         history: the losses so far: a table with a column ``loss`` or a list; by
@@ -43,7 +44,7 @@ def diagnose(
         ``.save("report.html")``.  The run is not changed.
 
     Raises:
-        GraphError: it is neither a loss nor a trainer, or arrays are missing.
+        GraphError: it is neither a loss nor a trainer, or some arrays are missing.
         ShapeError: the loss is not a scalar.
 
     >>> import symgrad as sg
@@ -57,8 +58,12 @@ def diagnose(
     trainer = loss_or_trainer if isinstance(loss_or_trainer, Trainer) else None
     loss = trainer.loss if trainer is not None else loss_or_trainer
     _check(loss)
-    arrays = _samples(loss, data)
+    blind = data is None and bool(inputs_of([loss]))
+    arrays = {} if blind else _samples(loss, data)
     run = _run(loss, trainer, arrays, params)
+    if blind:
+        evidence = foresee(run)
+        return Diagnosis(conclude(evidence), evidence)
     run.losses = curve(history if history is not None else _history(trainer))
     if trainer is not None:
         run.batch = batch_size or _batch_size(trainer, arrays)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from symgrad.diagnosis.evidence import Evidence
-from symgrad.diagnosis.findings import SEVERITIES, Finding
+from symgrad.diagnosis.findings import SEVERITIES, Finding, listed
+from symgrad.diagnosis.forecast import Forecast
 from symgrad.drawing.colours import number
 from symgrad.errors import FormatError
 from symgrad.train.initialize import name_of
@@ -21,11 +23,15 @@ Row = dict[str, str | float]
 COLUMNS = {
     "layer": "layer",
     "gradient_norm": "gradient norm",
+    "bound": "bound",
     "ratio_to_last": "ratio to last",
+    "first_ratio": "at start",
+    "predicted_ratio": "predicted",
     "update_to_weight": "update/weight",
-    "activation_rms": "activation rms",
+    "activation_rms": "rms",
     "dead": "dead",
     "saturated": "saturated",
+    "verdict": "verdict",
 }
 
 
@@ -50,10 +56,19 @@ class Diagnosis:
         """The findings that are worth knowing, but not wrong."""
         return [f for f in self.findings if f.severity == "note"]
 
+    @property
+    def prediction(self) -> Forecast | None:
+        """What the formulas say of each layer, with a verdict; None if nothing is."""
+        return self.evidence.forecast
+
     @cached_property
     def layers(self) -> list[Row]:
         """One row for each layer, in the order of the data; columns as ``COLUMNS``.
 
+        ``bound`` is what the gradient's norm cannot exceed on these data, from the
+        formulas and the present weights (``sg.gradient_bound``).  ``first_ratio`` is
+        the ratio to the last layer before training, ``predicted_ratio`` what mean-field
+        theory expects of it (see ``prediction``).
         ``update_to_weight`` is ``‖Δθ‖/‖θ‖`` of the optimizer's next step (NaN without
         a trainer).
         """
@@ -62,28 +77,37 @@ class Diagnosis:
         rows: list[Row] = []
         for layer in e.run.model.layers:
             names = [name_of(p) for p in layer.params]
-            gradient = math.hypot(*(m.gradients.get(n, 0.0) for n in names))
-            weight = math.hypot(*(m.weights[n] for n in names))
+            gradient = _together(m.gradients, names) if e.measured else math.nan
+            weight = _together(m.weights, names)
             step = math.hypot(*(e.updates.get(n, 0.0) for n in names))
+            foreseen = self.prediction[layer.name] if self.prediction else None
             mine = [u for u in m.units if u.activation.layer == layer.name]
             relus = [u for u in mine if u.activation.kind == "relu"]
             others = [u for u in mine if u.activation.kind != "relu"]
             row: Row = {
                 "layer": layer.name,
                 "gradient_norm": gradient,
+                "first_ratio": _together(e.start.gradients, names),
+                "bound": foreseen.bound if foreseen else math.nan,
                 "ratio_to_last": math.nan,
+                "predicted_norm": foreseen.expected if foreseen else math.nan,
+                "predicted_ratio": foreseen.ratio if foreseen else math.nan,
                 "update_to_weight": step / weight if weight and e.updates else math.nan,
                 "activation_rms": m.sites[layer.name][-1][0]
-                if layer.sites
+                if m.sites.get(layer.name)
                 else math.nan,
                 "dead": _mean([len(u.dead) / len(u.idle) for u in relus]),
+                "verdict": foreseen.verdict if foreseen else "",
                 "saturated": _mean([float(u.idle.mean()) for u in others]),
             }
             rows.append(row)
-        last = float(rows[-1]["gradient_norm"]) if rows else 0.0
-        for row in rows:
-            if last:
-                row["ratio_to_last"] = float(row["gradient_norm"]) / last
+        for column, source in (
+            ("ratio_to_last", "gradient_norm"),
+            ("first_ratio", "first_ratio"),
+        ):
+            last = float(rows[-1][source]) if rows else 0.0
+            for row in rows:
+                row[column] = float(row[source]) / last if last else math.nan
         return rows
 
     def __str__(self) -> str:
@@ -93,9 +117,13 @@ class Diagnosis:
             for n, s in zip(counts, SEVERITIES, strict=True)
             if n
         )
-        parts = [said or "No findings: nothing is wrong that was looked for."]
-        parts += [str(f) for f in self.findings if f.severity != "note"]
-        notes = [f"note: {f.kind} ({f.where})" for f in self.notes]
+        parts = [said or self.nothing]
+        alike = grouped([f for f in self.findings if f.severity != "note"])
+        parts += [str(f) + also(more, "\n  also in:  ") for f, more in alike]
+        notes = [
+            f"note: {f.kind} ({f.where}){also(more, '; also ')}"
+            for f, more in grouped(self.notes, most=0)
+        ]
         parts += ["\n".join(notes)] if notes else []
         parts.append(self.table())
         parts.append(self.summary())
@@ -104,10 +132,35 @@ class Diagnosis:
     def __repr__(self) -> str:
         return f"<Diagnosis: {', '.join(f.kind for f in self.findings) or 'healthy'}>"
 
+    @property
+    def nothing(self) -> str:
+        """What is said where there are no findings."""
+        if not self.evidence.measured:
+            return "Nothing is predicted to go wrong."
+        return "No findings: nothing is wrong that was looked for."
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Column → heading, of the columns in which there is something."""
+        empty = {
+            c
+            for c in COLUMNS
+            if all(
+                isinstance(v := row[c], float) and math.isnan(v) for row in self.layers
+            )
+        }
+        untrained = self.evidence.now is self.evidence.start
+        if untrained and self.evidence.measured:
+            empty.add("first_ratio")  # the same as the ratio at present
+        if self.evidence.measured:
+            empty.add("verdict")
+        return {c: name for c, name in COLUMNS.items() if c not in empty}
+
     def table(self) -> str:
         """Return the table of layers as text."""
-        cells = [list(COLUMNS.values())]
-        cells += [[shown(row[c]) for c in COLUMNS] for row in self.layers]
+        columns = self.columns if self.layers else COLUMNS
+        cells = [list(columns.values())]
+        cells += [[shown(row[c]) for c in columns] for row in self.layers]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         return "\n".join(
             "  ".join(
@@ -120,6 +173,8 @@ class Diagnosis:
     def summary(self) -> str:
         """Return loss, sharpness and noise scale in a line."""
         e = self.evidence
+        if not e.measured:
+            return "predicted from the formulas and weights alone: no data were given"
         parts = [f"loss {number(e.start.loss)}"]
         if e.run.steps:
             parts[0] += f" → {number(e.now.loss)} in {e.run.steps} steps"
@@ -130,7 +185,11 @@ class Diagnosis:
                 f"lr·sharpness {number(e.product)} (stable below {number(e.limit)})"
             )
         if e.noise is not None:
-            parts.append(f"noise scale {number(e.noise)} samples")
+            drowned = math.isinf(e.noise)
+            size = f"{number(e.noise)} samples"
+            parts.append(
+                "the gradient drowns in noise" if drowned else f"noise scale {size}"
+            )
         return ", ".join(parts)
 
     def _repr_html_(self) -> str:
@@ -161,11 +220,41 @@ class Diagnosis:
         return target
 
 
+def grouped(
+    findings: Sequence[Finding], most: int = 1
+) -> list[tuple[Finding, list[Finding]]]:
+    """Return findings, those of one kind and severity after the first ``most`` folded.
+
+    A model of forty layers with the same fault in each has one finding to read.
+    """
+    found: list[tuple[Finding, list[Finding]]] = []
+    for f in findings:
+        same = [
+            (first, more)
+            for first, more in found
+            if (first.kind, first.severity) == (f.kind, f.severity)
+        ]
+        if len(same) > most:
+            same[-1][1].append(f)
+        else:
+            found.append((f, []))
+    return found
+
+
+def also(more: Sequence[Finding], before: str) -> str:
+    """Return where else a finding was made, as text after ``before``."""
+    return before + listed([f.where.split(":")[0] for f in more], 8) if more else ""
+
+
 def shown(value: str | float) -> str:
     """Return a cell of the table."""
     if isinstance(value, str):
         return value
     return "–" if math.isnan(value) else number(value)
+
+
+def _together(norms: Mapping[str, float], names: list[str]) -> float:
+    return math.hypot(*(norms.get(n, 0.0) for n in names))
 
 
 def _mean(values: list[float]) -> float:

@@ -11,12 +11,11 @@ from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.tensor import Param, Tensor
 from symgrad.diagnosis.evidence import Evidence
 from symgrad.diagnosis.findings import Finding, Rule, listed, ranges
+from symgrad.diagnosis.forecast import FADED, GROWN
 from symgrad.diagnosis.layers import dependents, trains
 from symgrad.diagnosis.measure import Measured
 from symgrad.drawing.colours import number
 from symgrad.train.initialize import fans, name_of
-
-FADED, GROWN = 1e-3, 1e3  # of a gradient, between the first and the last layer
 
 
 def unreached(e: Evidence) -> Iterator[Finding]:
@@ -109,7 +108,7 @@ def profile(e: Evidence, m: Measured) -> list[tuple[str, float, float]]:
     rows = [
         (place[id(site)], layer.name, *pair)
         for layer in e.run.model.layers
-        for site, pair in zip(layer.sites, m.sites[layer.name], strict=True)
+        for site, pair in zip(layer.sites, m.sites.get(layer.name, ()), strict=False)
     ]
     return [row[1:] for row in sorted(rows) if not math.isnan(row[3])]
 
@@ -170,6 +169,22 @@ def initialization(e: Evidence) -> Iterator[Finding]:
         "otherwise.",
         rank=11,
     )
+
+
+def predicted(e: Evidence) -> str:
+    """Say what the formulas predicted of the first layer, and whether it came so."""
+    first = e.forecast.first if e.forecast is not None else None
+    if first is None or not 0 < first.flow < math.inf:
+        return ""
+    _, measured, _ = growth(e, e.start)
+    said = f"predicted before training: {number(first.flow)}"
+    if first.most < FADED:
+        said += f", and at most {number(first.most)} for any data"
+    if not 0 < measured < math.inf:
+        return said
+    off = abs(math.log(measured / first.flow))
+    right = off < max(math.log(5), 0.25 * abs(math.log(measured)))
+    return f"{said} (measured then: {number(measured)}{', confirmed' if right else ''})"
 
 
 def _shape(p: Tensor) -> tuple[int, ...]:
@@ -262,23 +277,11 @@ def depth(e: Evidence) -> Iterator[Finding]:
         f"({number(rate)} a layer, {count} layers); values change forward by "
         f"{number(values)}"
     )
+    shown += f"; {predicted(e)}" if predicted(e) else ""
     plain = len(e.run.model.shortcuts) < 3
     blocked = gradients == 0 and any(len(u.dead) == len(u.idle) for u in m.units)
     if gradients < FADED and not blocked:
-        slopes = {u.activation.kind for u in e.start.units}
-        cause = (
-            "sigmoid's slope is at most 1/4, and every layer multiplies by it"
-            if "sigmoid" in slopes
-            else "every layer passes on less than it gets"
-        )
-        yield Finding(
-            "vanishing",
-            profile(e, m)[0][0],
-            shown,
-            [cause, *(["no shortcut past the layers"] if plain else [])],
-            "Use relu with he_normal, shortcuts (x + f(x)) or normalisation.",
-            rank=37 if late else 20,
-        )
+        yield _vanishing(e, profile(e, m)[0][0], shown, rank=37 if late else 20)
     grows = not plain and not e.run.model.norms and (values > 20 or gradients > 20)
     if grows:
         yield Finding(
@@ -291,15 +294,55 @@ def depth(e: Evidence) -> Iterator[Finding]:
             rank=12,
         )
     if gradients > GROWN or values > GROWN:
-        yield Finding(
-            "exploding",
-            profile(e, m)[0][0],
-            shown,
-            ["every layer passes on more than it gets"],
-            "Use weights of smaller gain, normalisation, or clip_norm= of the "
-            "optimiser.",
-            rank=38 if late and values <= GROWN else 13,
-        )
+        rank = 38 if late and values <= GROWN else 13
+        yield _exploding(profile(e, m)[0][0], shown, rank)
 
 
+def _vanishing(e: Evidence, where: str, shown: str, rank: int) -> Finding:
+    cause = "every layer passes on less than it gets"
+    small = e.forecast.small_slopes if e.forecast is not None else ""
+    if small:
+        cause = f"the gradient passes {small}, and every layer multiplies by it"
+    plain = len(e.run.model.shortcuts) < 3
+    return Finding(
+        "vanishing",
+        where,
+        shown,
+        [cause, *(["no shortcut past the layers"] if plain else [])],
+        "Use relu with he_normal, shortcuts (x + f(x)) or normalisation.",
+        rank=rank,
+    )
+
+
+def _exploding(where: str, shown: str, rank: int) -> Finding:
+    return Finding(
+        "exploding",
+        where,
+        shown,
+        ["every layer passes on more than it gets"],
+        "Use weights of smaller gain, normalisation, or clip_norm= of the optimiser.",
+        rank=rank,
+    )
+
+
+def foreseen(e: Evidence) -> Iterator[Finding]:
+    """Gradients that will vanish or explode, as the formulas tell without data."""
+    f = e.forecast
+    if f is None or f.first is None:
+        return
+    first = f.first
+    shown = (
+        f"predicted without data: from the last layer to the first the gradient "
+        f"changes by {number(first.flow)} ({number(f.rate)} a layer, {f.places} layers)"
+    )
+    if math.isfinite(first.most):
+        shown += f", by {number(first.most)} at most, whatever the data"
+    if first.flow < FADED:
+        yield _vanishing(e, first.name, shown, 20)
+    if first.flow > GROWN:
+        yield _exploding(first.name, shown, 13)
+
+
+#: Rules that need no measurement.
+FORESEEN: tuple[Rule, ...] = (frozen, foreseen)
 RULES: tuple[Rule, ...] = (unreached, frozen, initialization, units, depth)

@@ -52,7 +52,7 @@ def rate_too_high(e: Evidence, found: list[Finding]) -> Iterator[Finding]:
     if limit is not None and e.run.rate and steepest:
         when = "at the start " if steepest == e.first_sharpness else ""
         shown.append(
-            f"lr·sharpness {when}= {number(e.run.rate)}·{number(steepest)} = "
+            f"lr·sharpness {when}= {number(e.run.rate)} × {number(steepest)} = "
             f"{number(e.run.rate * steepest)}, stable below {number(limit)}"
         )
     if e.trials and heals:
@@ -143,7 +143,8 @@ def symptoms(e: Evidence, found: list[Finding]) -> Iterator[Finding]:
     causes = [f.kind for f in sorted(found, key=_rank) if f.severity != "note"]
     causes = list(dict.fromkeys(causes))
     first = f"from {number(e.start.loss)} to {number(e.now.loss)}"
-    advice = "Deal with the first cause." if causes else "Look at data and labels."
+    first_cause = causes[0].replace("_", " ") if causes else ""
+    advice = f"Deal with {first_cause} first." if causes else "Look at data and labels."
     if e.diverged:
         yield Finding(
             "loss_diverged", "the loss", first, causes, advice, "error", rank=90

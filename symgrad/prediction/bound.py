@@ -198,9 +198,14 @@ def make_flow(
     return Flow(loss, wrt, arrays, spans, found)
 
 
-def accumulate(flow: Flow) -> tuple[dict[int, float], dict[int, list[Edge]]]:
-    """Return the bound of each node's cotangent, and the edges into each node."""
-    totals: dict[int, float] = {id(flow.loss): 1.0}
+def accumulate(
+    flow: Flow, top: Tensor | None = None
+) -> tuple[dict[int, float], dict[int, list[Edge]]]:
+    """Return the bound of each node's cotangent, and the edges into each node.
+
+    The cotangent of ``top`` has the norm 1: of the loss by default.
+    """
+    totals: dict[int, float] = {id(flow.loss if top is None else top): 1.0}
     into: dict[int, list[Edge]] = {}
     for node in reversed(flow.order):
         total = totals.get(id(node))
@@ -280,7 +285,7 @@ def _chain(flow: Flow, into: Mapping[int, list[Edge]], t: Tensor) -> list[Factor
     """Return the factors from the loss to a tensor; parallel paths are one factor."""
     if id(t) not in into and t is not flow.loss:
         return []
-    meeting = _meetings(flow, into)
+    meeting = meetings(flow, into)
     memo: dict[tuple[int, int], tuple[Factor, ...]] = {}
 
     def chain(t: Tensor, end: Tensor) -> tuple[Factor, ...]:
@@ -306,7 +311,7 @@ def _chain(flow: Flow, into: Mapping[int, list[Edge]], t: Tensor) -> list[Factor
     return list(chain(t, flow.loss))
 
 
-def _meetings(flow: Flow, into: Mapping[int, list[Edge]]) -> dict[int, Tensor]:
+def meetings(flow: Flow, into: Mapping[int, list[Edge]]) -> dict[int, Tensor]:
     """Return for each tensor the first node that all its paths to the loss pass.
 
     It is the immediate post-dominator (Cooper, Harvey & Kennedy 2001).

@@ -153,7 +153,7 @@ def test_what_is_refused():
     with pytest.raises(sg.GraphError, match="a loss or a trainer"):
         sg.diagnose(3.0, DATA)
     with pytest.raises(sg.GraphError, match="'x' missing"):
-        sg.diagnose(loss)
+        sg.diagnose(loss, {})
     with pytest.raises(sg.ShapeError, match="does not suit"):
         sg.diagnose(loss, {"x": np.ones(4)})
     with pytest.raises(sg.SymgradError, match="history"):

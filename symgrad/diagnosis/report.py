@@ -22,9 +22,9 @@ Row = dict[str, str | float]
 #: Column -> its heading.
 COLUMNS = {
     "layer": "layer",
-    "gradient_norm": "gradient norm",
+    "gradient_norm": "gradient",
     "bound": "bound",
-    "ratio_to_last": "ratio to last",
+    "ratio_to_last": "ratio",
     "first_ratio": "at start",
     "predicted_ratio": "predicted",
     "update_to_weight": "update/weight",

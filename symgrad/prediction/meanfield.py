@@ -29,7 +29,7 @@ from symgrad.prediction.intervals import enclose
 from symgrad.prediction.norms import used_factors
 from symgrad.prediction.supremum import derivative
 
-POINTS = {1: 61, 2: 15, 3: 7}  # of the quadrature, by the number of variables
+POINTS = {1: 64, 2: 16, 3: 8}  # of the quadrature, by the number of variables
 
 
 class Moments(NamedTuple):

@@ -32,7 +32,7 @@ def test_a_run_of_a_file(model, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "dead relu" in said
     assert "units 1–4" in said
-    assert "gradient norm" in said
+    assert "predicted" in said
     assert "<svg" in page.read_text()
 
 
@@ -43,13 +43,17 @@ def test_a_loss_with_data_of_a_file(model, tmp_path, capsys):
     assert "sharpness" in capsys.readouterr().out
 
 
+def test_a_loss_without_data_is_predicted(model, capsys):
+    assert main(["diagnose", f"{model}:loss"]) == 0
+    assert "no data were given" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("model.py", "is not like model.py:loss"),
         ("nowhere.py:loss", "there is no file"),
         ("{}:missing", "defines no 'missing'"),
-        ("{}:loss", "'x' missing"),
         ("{}:data", "takes a loss or a trainer"),
     ],
 )

@@ -1,0 +1,117 @@
+"""What is predicted of layers, against what is measured then."""
+
+import math
+
+import numpy as np
+import pytest
+
+import symgrad as sg
+from symgrad.declare import scalar
+from symgrad.diagnosis.forecast import forecast
+from symgrad.diagnosis.formulas import derived, matters
+from symgrad.diagnosis.layers import model_of
+from symgrad.diagnosis.measure import Instrument
+from symgrad.prediction.bound import make_flow
+from symgrad.prediction.meanfield import MeanField
+from tests.diagnosis import runs
+from tests.prediction.networks import F, torch
+
+
+def ahead(loss, data=None):
+    model, params = model_of(loss), sg.init(loss)
+    return forecast(model, params, params, data)
+
+
+def test_sigmoids_are_foretold_to_vanish():
+    loss = runs.mlp("digits", 12, act=sg.sigmoid, init="glorot_normal")
+    found = ahead(loss)
+    assert found.first.verdict == "vanishes for any data"
+    assert found.rate == pytest.approx(0.24, abs=0.03)
+    (slope,) = found.slopes
+    assert (slope.says, slope.times) == ("sup|sigmoid′| = 1/4", 12)
+    assert found.small_slopes == "sup|sigmoid′| = 1/4 12 times"
+    diagnosis = sg.diagnose(loss)  # without data
+    (finding,) = diagnosis.findings
+    assert finding.kind == "vanishing"
+    assert "predicted without data" in finding.evidence
+    assert "sup|sigmoid′| = 1/4 12 times" in finding.causes[0]
+    assert "vanishes for any data" in str(diagnosis)
+    assert "Predicted: vanishing" in diagnosis._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("make", "verdict"),
+    [
+        (lambda: runs.mlp("digits", 4), "steady"),
+        (lambda: runs.mlp("digits", 25, init=runs.normal(2.4)), "expected to explode"),
+        (
+            lambda: runs.mlp("digits", 40, 24, act=sg.tanh, init=runs.normal(0.7)),
+            "expected to vanish",
+        ),
+        (lambda: runs.residual("digits", 6), "steady"),
+        (lambda: runs.cnn(), "steady"),
+    ],
+)
+def test_verdicts_without_data(make, verdict):
+    assert ahead(make()).first.verdict == verdict
+
+
+def test_the_forecast_is_near_what_is_measured():
+    """Of twelve sigmoid layers, over eight powers of ten."""
+    loss = runs.mlp("digits", 12, act=sg.sigmoid, init="glorot_normal")
+    model, params, data = model_of(loss), sg.init(loss), runs.data("digits")
+    found = forecast(model, params, params, data)
+    measured = Instrument(model)(data, params)
+    last = measured.sites["out"][-1][1]
+    for layer in found.layers:
+        assert layer.flow == pytest.approx(
+            measured.sites[layer.name][-1][1] / last, rel=0.6
+        )
+        norms = [measured.gradients[p] for p in (f"{layer.name}/W", f"{layer.name}/b")]
+        assert math.hypot(*norms) <= layer.bound
+        assert layer.flow <= layer.most * 1.001
+
+
+@pytest.mark.parametrize("name", ["tanh", "relu", "sigmoid"])
+def test_mean_field_is_that_of_schoenholz(name):
+    """χ = σ_w² E[φ′(√q z)²] and q = σ_w² E[φ(√q z)²], by PyTorch's sampling."""
+    rng = np.random.default_rng(0)
+    width, gain = 400, 1.3
+    x = sg.input("x", ("n", width), "float64")
+    W = gain * rng.normal(size=(width, width)) / math.sqrt(width)
+    h = x @ sg.param("W", (width, width), init=W, dtype="float64")
+    y = getattr(sg, name)(h)
+    flow = make_flow(sg.sum(y), [h, y], data={"x": rng.normal(size=(50, width))})
+    field = MeanField(flow)
+    z = torch.randn(400_000, dtype=torch.float64, requires_grad=True)
+    out = getattr(torch, name, None) or getattr(F, name)
+    value = out(gain * z)
+    (slope,) = torch.autograd.grad(value.sum(), z)
+    assert field.moments[h].variance == pytest.approx(gain**2, rel=0.02)
+    assert field.moments[y].square == pytest.approx(
+        float((value**2).mean().detach()), rel=0.03
+    )
+    assert (field.norm(h) / field.norm(y)) ** 2 == pytest.approx(
+        float((slope**2).mean()) / gain**2, rel=0.05
+    )
+
+
+def test_formulas_are_derived():
+    found = ahead(runs.mlp("digits", 2, act=sg.silu))
+    (slope,) = found.slopes
+    assert slope.says == "sup|silu′| = 1.0998"
+    assert "σ(x)" in derived(slope)
+    own = scalar.parse("x*exp(-x*x)")
+    assert "exp" in derived(type(slope)("own", own, "", 1.0))
+    rows = matters(sg.diagnose(runs.mlp("digits", 2, act=sg.silu)))
+    assert any("sup|silu′| = 1.0998" in formula for formula, _, _ in rows)
+
+
+def test_layers_without_a_gradient_have_no_forecast():
+    found = ahead(runs.adapted())
+    assert math.isnan(found["base"].bound) or found["base"].bound >= 0
+    assert found["nothing"] is None
+    x = sg.input("x", ("n", 4))
+    assert ahead(sg.mean(x**2)) is None
+    frozen = sg.param("W", (4, 2), trainable=False)
+    assert ahead(sg.mean((x @ frozen) ** 2)) is None

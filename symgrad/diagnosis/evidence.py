@@ -12,8 +12,9 @@ import numpy as np
 from symgrad.diagnosis.forecast import Forecast, forecast
 from symgrad.diagnosis.layers import Model
 from symgrad.diagnosis.measure import Arrays, Instrument, Measured
-from symgrad.diagnosis.sharpness import noise_scale, sharpness_of
+from symgrad.diagnosis.sharpness import LARGEST, noise_scale, sharpness_of
 from symgrad.diagnosis.trials import Trials, cuttable, pick, samples
+from symgrad.drawing.highways import Share, shares
 from symgrad.errors import SymgradError
 from symgrad.train.initialize import name_of
 from symgrad.train.optim import SGD, Optimizer
@@ -88,7 +89,7 @@ class Evidence:
     updates: dict[str, float] = field(default_factory=dict)
     nan: str | None = None
     forecast: Forecast | None = None
-    roads: list[Any] = field(default_factory=list)
+    roads: list[Share] = field(default_factory=list)
 
     @property
     def measured(self) -> bool:
@@ -168,6 +169,7 @@ def collect(run: Run) -> Evidence:
     if not start.finite:
         found.nan = instrument.first_nan(run.data, run.start)
         return found
+    found.roads = _roads(run, base)
     reached = list(instrument.reached)
     measure = sharpness_of(run.model, reached)
     if measure is not None:
@@ -185,6 +187,14 @@ def collect(run: Run) -> Evidence:
     elif not now.finite:
         found.nan = instrument.first_nan(run.data, run.now)
     return found
+
+
+def _roads(run: Run, params: Arrays) -> list[Share]:
+    """Measure what of the gradient passes by each shortcut and by its block."""
+    few = len(run.model.order) <= LARGEST
+    if not few or not run.model.shortcuts or not run.model.trainable:
+        return []
+    return shares(run.model.loss, run.model.shortcuts, run.data, params)
 
 
 def _limit(optimizer: Optimizer | None, rate: float | None) -> float | None:

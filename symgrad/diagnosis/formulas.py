@@ -14,6 +14,7 @@ from symgrad.diagnosis.measure import Measured
 from symgrad.diagnosis.report import Diagnosis
 from symgrad.diagnosis.structure import growth
 from symgrad.drawing.colours import number
+from symgrad.drawing.highways import local_derivative
 from symgrad.errors import SymgradError
 
 Row = tuple[str, str, str]
@@ -100,15 +101,11 @@ def derived(slope: Slope) -> str:
 def _shortcuts(d: Diagnosis) -> Iterator[Row]:
     count = len(d.evidence.run.model.shortcuts)
     said = f"{count} shortcuts" if count else "no shortcut"
-    if d.evidence.roads:
-        shares = [r.by_road for r in d.evidence.roads if not math.isnan(r.by_road)]
-        if shares:
-            said += (
-                f"; {min(shares):.0%} to {max(shares):.0%} of the gradient passes by "
-                "the road"
-            )
+    if d.road_share:
+        said += f"; {d.road_share} of the gradient passes by them"
+    made = d.evidence.run.model.shortcuts
     yield (
-        "∂(x + f(x))/∂x = 1 + f′(x)",
+        f"∂(x + f(x))/∂x = {local_derivative(made[0]) if made else '1 + ∂f/∂x'}",
         "depth would otherwise fade the gradient",
         said,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from html import escape
 
@@ -9,6 +10,7 @@ from symgrad.diagnosis.chart import chart
 from symgrad.diagnosis.findings import Finding
 from symgrad.diagnosis.formulas import key_formulas, matters
 from symgrad.diagnosis.report import COLUMNS, Diagnosis, also, grouped, shown
+from symgrad.drawing.colours import number
 from symgrad.errors import SymgradError
 
 STYLE = """
@@ -66,7 +68,7 @@ BODY = (
 
 def page(d: Diagnosis) -> str:
     """Return the whole report."""
-    parts = [fragment(d), *_picture(d), *_formulas(d), *_matters(d)]
+    parts = [fragment(d), *_roads(d), *_picture(d), *_formulas(d), *_matters(d)]
     body = "\n".join(parts).replace("</section>", "", 1) + "</section>"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -149,6 +151,22 @@ def _picture(d: Diagnosis) -> Iterator[str]:
         return
     yield "<h2>Flow of the gradient</h2>"
     yield f'<div class="scroll picture">{svg[svg.index("<svg") :]}</div>'
+
+
+def _roads(d: Diagnosis) -> Iterator[str]:
+    """Yield what passes by each shortcut and by its block."""
+    rows = [r for r in d.evidence.roads if not math.isnan(r.by_road)]
+    if not rows:
+        return
+    yield "<h2>Shortcuts</h2>"
+    yield '<div class="scroll"><table><tr><th>block</th><th>‖∂L/∂y‖ arrives</th>'
+    yield "<th>by the road</th><th>through the block</th><th>road’s share</th></tr>"
+    for r in rows:
+        block = math.hypot(*r.blocks)
+        cells = (*map(number, (r.arriving, r.road, block)), f"{r.by_road:.0%}")
+        values = "".join(f"<td>{c}</td>" for c in cells)
+        yield f"<tr><td>{escape(r.residual.name)}</td>{values}</tr>"
+    yield "</table></div>"
 
 
 def _formulas(d: Diagnosis) -> Iterator[str]:

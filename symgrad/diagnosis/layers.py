@@ -7,13 +7,13 @@ matrix outside of scopes and the vectors added to what it makes.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from symgrad.declare import dtypes
 from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.tensor import Input, Param, Reshape, Tensor, topological
+from symgrad.drawing.residuals import Residual, residuals
 from symgrad.train.initialize import name_of
 
 #: Activations of which a unit can die (no slope) or saturate (hardly any).
@@ -67,7 +67,7 @@ class Model:
         order: every node, operands first.
         layers: in the order in which data reach them.
         activations: hidden ones, in the order of the graph.
-        shortcuts: additions of a tensor and something computed from it.
+        shortcuts: residual sums, of a tensor and something computed from it.
         norms: divisions by a deviation that is computed from data.
     """
 
@@ -75,7 +75,7 @@ class Model:
     order: list[Tensor]
     layers: list[Layer]
     activations: list[Activation]
-    shortcuts: list[Tensor]
+    shortcuts: list[Residual]
     norms: list[Tensor]
 
     @property
@@ -116,7 +116,7 @@ def model_of(loss: Tensor) -> Model:
         order,
         layers,
         _activations(order, data, owner, last),
-        _shortcuts(order, data),
+        residuals(loss),
         _norms(order, data, last),
     )
 
@@ -295,31 +295,6 @@ def _through_reshape(node: Tensor, before: tuple[float, ...]) -> tuple[float, ..
     middle = min(before[left : len(old) - right], default=math.inf)
     count = len(new) - left - right
     return (*before[:left], *([middle] * count), *before[len(old) - right :])
-
-
-def _shortcuts(order: Sequence[Tensor], data: set[int]) -> list[Tensor]:
-    above: dict[int, int] = {}
-    found: list[tuple[Tensor, Tensor]] = []
-    for n, node in enumerate(order):
-        mask = 1 << n
-        for a in node.args:
-            mask |= above[id(a)]
-        above[id(node)] = mask
-    bit = {id(node): 1 << n for n, node in enumerate(order)}
-    for node in order:
-        op = node.op
-        local = isinstance(op, Comprehension) and op.is_elementwise
-        is_sum = local and op.body.fn == "add"  # type: ignore[union-attr]
-        parts = [a for a in node.args if id(a) in data]
-        if is_sum and len(parts) == 2 and all(p.shape == node.shape for p in parts):
-            a, b = parts
-            if above[id(b)] & bit[id(a)]:
-                found.append((node, a))
-            elif above[id(a)] & bit[id(b)]:
-                found.append((node, b))
-    # What is added again and again is the input of a recurrence, not a road past it.
-    bases = Counter(id(base) for _, base in found)
-    return [node for node, base in found if bases[id(base)] < 3]
 
 
 def _norms(order: Sequence[Tensor], data: set[int], hidden: set[int]) -> list[Tensor]:

@@ -184,6 +184,8 @@ class Diagnosis:
             parts.append(
                 f"lr·sharpness {number(e.product)} (stable below {number(e.limit)})"
             )
+        if road := self.road_share:
+            parts.append(f"{road} of the gradient by {len(e.roads)} shortcuts")
         if e.noise is not None:
             drowned = math.isinf(e.noise)
             size = f"{number(e.noise)} samples"
@@ -191,6 +193,15 @@ class Diagnosis:
                 "the gradient drowns in noise" if drowned else f"noise scale {size}"
             )
         return ", ".join(parts)
+
+    @property
+    def road_share(self) -> str:
+        """The least and greatest part of the gradient that a shortcut carries."""
+        parts = [r.by_road for r in self.evidence.roads if not math.isnan(r.by_road)]
+        if not parts:
+            return ""
+        low, high = f"{min(parts):.0%}", f"{max(parts):.0%}"
+        return low if low == high else f"{low}–{high}"
 
     def _repr_html_(self) -> str:
         from symgrad.diagnosis.html import fragment

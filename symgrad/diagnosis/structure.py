@@ -17,6 +17,8 @@ from symgrad.diagnosis.measure import Measured
 from symgrad.drawing.colours import number
 from symgrad.train.initialize import fans, name_of
 
+FLAT = ("zeros", "ones")  # initialisers that draw nothing
+
 
 def unreached(e: Evidence) -> Iterator[Finding]:
     """Parameters to which no gradient comes."""
@@ -43,7 +45,8 @@ def frozen(e: Evidence) -> Iterator[Finding]:
     matrices = [p for p in e.run.model.params if p.ndim > 1 and not trains(p)]
     for p in matrices:
         assert isinstance(p.op, Param)
-        random = isinstance(p.op.init, str) and p.op.init not in ("zeros", "ones")
+        init = p.op.init
+        random = callable(init) or (isinstance(init, str) and init not in FLAT)
         unchanged = np.array_equal(e.run.start[name_of(p)], e.run.now[name_of(p)])
         meant = not random or _adapted(e, p)
         yield Finding(

@@ -123,9 +123,12 @@ def rate_too_low(e: Evidence, found: list[Finding]) -> Iterator[Finding]:
         return
     same = e.trials["same"]
     larger = max(e.trials[f"rate*{n}"] for n in (10, 100, 1000))
-    if not (same < 0.05 and larger > same + 0.15):
-        return
     product = e.product
+    # Far below what the curvature allows, a small gain in few steps is telling too.
+    short = product is not None and e.limit is not None and product < e.limit / 1000
+    telling = larger > (max(same + 0.02, 5 * same) if short else same + 0.15)
+    if same >= 0.05 or not telling:
+        return
     curvature = f"lr·sharpness = {number(product)}; " if product is not None else ""
     yield Finding(
         "learning_rate_too_low",

@@ -43,8 +43,10 @@ class Silent:
     ) -> None:
         pass
 
-    def batch(self, loss: float, samples: int) -> None:
-        """Note that a batch is done."""
+    def batch(
+        self, loss: float, samples: int, more: Mapping[str, float] | None = None
+    ) -> None:
+        """Note that a batch is done, and what else is known."""
 
     def epoch(self, row: Mapping[str, float]) -> None:
         """Note that an epoch is done."""
@@ -83,6 +85,7 @@ class Bar(Silent):
             console=Console(stderr=True),
         )
         self.waiting, self.loss = done, math.nan  # not shown yet
+        self.more: Mapping[str, float] = {}
         self.now: dict[str, Any] = {"epoch": first + 1, "epochs": epochs}
         total = (epochs - first) * samples
         self.task = self.bar.add_task("", total=total, loss="", rate="", **self.now)
@@ -95,8 +98,11 @@ class Bar(Silent):
         self._show()
         self.bar.stop()
 
-    def batch(self, loss: float, samples: int) -> None:
+    def batch(
+        self, loss: float, samples: int, more: Mapping[str, float] | None = None
+    ) -> None:
         """Note a batch; redraw if the last time is a while ago."""
+        self.more = more or {}
         if not self.seen:  # what comes before is preparation
             self.started = time.monotonic()
         self.waiting += samples
@@ -114,7 +120,9 @@ class Bar(Silent):
         self.shown = time.monotonic()
         if self.seen:
             rate = self.seen / max(self.shown - self.started, 1e-9)
-            self.now |= {"loss": f"loss {self.loss:.4f}", "rate": f"{rate:,.0f}/s"}
+            more = "".join(f"  {name} {value:.2g}" for name, value in self.more.items())
+            said = f"loss {self.loss:.4f}{more}"
+            self.now |= {"loss": said, "rate": f"{rate:,.0f}/s"}
         self.bar.update(self.task, advance=self.waiting, **self.now)
         self.waiting = 0
 

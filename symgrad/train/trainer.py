@@ -39,7 +39,8 @@ class Trainer:
         optimizer: one of ``sg.optim``.
         seed: fixes the initial values and the order of samples.
         threads: how many threads to use; None for the usual number.
-        watch: keep the loss of each step in ``losses``, and stop at the first NaN,
+        watch: keep the loss of each step in ``losses`` and now and then the sizes of
+            gradient and update in ``statistics``; show them, and stop at the first NaN,
             naming the node that made it.
 
     Attributes:
@@ -101,6 +102,15 @@ class Trainer:
     def losses(self) -> list[float]:
         """The loss before each step, of a trainer with ``watch=True``; else nothing."""
         return [] if self._watch is None else self._watch.losses
+
+    @property
+    def statistics(self) -> dict[str, list[float]]:
+        """The table that a trainer with ``watch=True`` keeps; else nothing.
+
+        Its columns are ``step``, ``loss``, ``gradient`` (the norm) and ``update`` (as a
+        part of the parameters); a row is for 64 steps or more.
+        """
+        return {} if self._watch is None else self._watch.statistics
 
     @property
     def params(self) -> dict[str, np.ndarray]:
@@ -218,13 +228,18 @@ class Trainer:
             now["loss"] += loss * count
             now["weight"] += count
             now["seconds"] = time.perf_counter() - began
-            shown.batch(loss, count)
+            shown.batch(loss, count, self._watched())
         return {
             "epoch": self.epochs + 1,
             "loss": now["loss"] / max(now["weight"], 1),
             "lr": float(self._rate),
+            **self._watched(),
             "seconds": now["seconds"],
         }
+
+    def _watched(self) -> dict[str, float]:
+        """Return what is shown beside the loss."""
+        return {} if self._watch is None else self._watch.latest
 
     # -- other values ------------------------------------------------------------------
 

@@ -64,3 +64,31 @@ def test_steps_are_made_again_from_what_was_loaded(tmp_path):
     trainer.load(tmp_path / "start.safetensors")
     with pytest.raises(sg.SymgradError, match="first NaN is made by 'log'"):
         trainer.fit(DATA, epochs=50, progress=False)
+
+
+def test_statistics_are_kept_and_shown(capsys):
+    x = sg.input("x", ("n", 3))
+    loss = sg.mean((x @ sg.param("W", (3, 2)) - 1) ** 2)
+    trainer = sg.Trainer(loss, sg.optim.SGD(0.05), watch=True)
+    history = trainer.fit(DATA, epochs=140, batch_size=32)
+    table = trainer.statistics
+    assert table["step"][0] == 64
+    assert table["loss"][0] == pytest.approx(np.mean(trainer.losses[:64]))
+    assert table["gradient"][0] > table["gradient"][1] > 0
+    assert 0 < table["update"][1] < table["update"][0] < 1
+    assert history["gradient"][-1] == table["gradient"][-1]
+    assert np.isnan(history["gradient"][0])
+    assert "gradient" in capsys.readouterr().err
+    assert sg.Trainer(loss, sg.optim.SGD(0.05)).statistics == {}
+
+
+def test_the_gradient_in_the_statistics_is_that_of_the_batch():
+    x = sg.input("x", ("n", 3))
+    W = sg.param("W", (3, 2))
+    loss = sg.mean((x @ W - 1) ** 2)
+    trainer = sg.Trainer(loss, sg.optim.SGD(0.05), watch=True)
+    for _ in range(64):
+        trainer.step(**DATA)
+    g = sg.compile([x], sg.grad(loss, W))(DATA["x"], params=trainer.params)
+    trainer.step(**DATA)
+    assert trainer.statistics["gradient"] == [pytest.approx(np.linalg.norm(g))]

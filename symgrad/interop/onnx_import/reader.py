@@ -350,9 +350,14 @@ def _of_sizes(
     """Return the results of arithmetic on sizes, some of which are named."""
     attributes = {a.name: reader._attribute(a) for a in proto.attribute}
     x = arrays[0]
+    if any(a.dtype.kind not in "iO" for a in arrays):
+        return None
     match proto.op_type:
-        case "Identity" | "Cast":
+        case "Identity":
             return [x]
+        case "Cast":
+            number = attributes["to"]
+            return [x] if TYPES.get(kind_name(number), "") == "int64" else None
         case "Gather":
             return [np.asarray(np.take(x, arrays[1], attributes.get("axis", 0)))]
         case "Concat":

@@ -49,6 +49,15 @@ def constant_of_shape(n: Node) -> Any:
     return SG["broadcast_to"](constant(value.reshape(())), tuple(sizes))
 
 
+@operator("Range")
+def arange(n: Node) -> Operand:
+    """Of integers up to a size that has a name; others are known at import."""
+    start, stop, step = (n.scalar(k) for k in range(3))
+    if step != 1:
+        raise ShapeError(f"{n}: by steps of {step} up to the size {stop}")
+    return SG["arange"](stop - start) + start
+
+
 @operator("Reshape")
 def reshape(n: Node) -> Operand:
     """0 keeps a dimension, unless ``allowzero``; -1 is what is left."""

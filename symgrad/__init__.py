@@ -66,6 +66,7 @@ _LAZY = {
     "plot_descent": "symgrad.drawing.descent_plot",
     "interop": "symgrad.interop",
     "diagnose": "symgrad.diagnosis.public",
+    "explain": "symgrad.explainer.public",
     "gradient_bound": "symgrad.prediction.bound",
 }
 _MODULES = ("interop", "linalg", "nn", "optim")

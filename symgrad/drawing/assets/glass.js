@@ -1,6 +1,8 @@
 "use strict";
 /* A pane over a drawing: drag to pan, wheel or pinch to zoom. */
 
+const LEGEND = 70; // below the drawing, where there is one
+
 class Glass {
   /* `world` is the group that moves; `size` gives the drawing's [width, height]. */
   constructor(svg, world, size) {
@@ -19,8 +21,9 @@ class Glass {
   }
 
   fit() {
-    const { width, height } = this.svg.getBoundingClientRect();
+    const { width, height: whole } = this.svg.getBoundingClientRect();
     const [wide, high] = this.size();
+    const height = whole - (document.getElementById("legend").hidden ? 0 : LEGEND);
     this.k = Math.min(Math.max(Math.min(width / wide, height / high), 0.4), 1.1);
     this.x = (width - wide * this.k) / 2;
     this.y = Math.max((height - high * this.k) / 2, 0);

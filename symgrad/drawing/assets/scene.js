@@ -83,9 +83,12 @@ class Scene {
     for (const line of lines.values()) {
       const text = this.textOf(line, mode);
       const wide = text ? this.widthOf(text, 10) + 14 : 0;
+      const leaf = boxes.get(line.from).leaf;
+      const enters = g.parent(line.from) !== g.parent(line.to);
       g.setEdge(line.from, line.to, {
         width: wide, height: text ? 15 : 0, labelpos: "r", labeloffset: 8,
-        weight: boxes.get(line.from).leaf ? 1 : 40,
+        weight: leaf ? 1 : 40,
+        minlen: enters && !leaf ? 2 : 1, // a frame begins below the one before
       });
     }
     dagre.layout(g);
@@ -93,7 +96,7 @@ class Scene {
     for (const [key, frame] of frames) Object.assign(frame, g.node(key));
     for (const line of lines.values()) {
       const e = g.edge(line.from, line.to);
-      Object.assign(line, { points: e.points, left: e.x - (e.width ?? 0) / 2 + 8, y: e.y, text: this.textOf(line, mode) });
+      Object.assign(line, { points: e.points, left: (e.x ?? e.points[0].x) - (e.width ?? 0) / 2 + 8, y: e.y ?? e.points[0].y, text: this.textOf(line, mode) });
     }
     const { width, height } = g.graph();
     return { boxes, frames: [...frames.values()], lines: [...lines.values()], width, height };

@@ -37,11 +37,11 @@ def residual(blocks, width=16):
     return sg.mean((h - y) ** 2)
 
 
-def main(folder, layers=8, blocks=8, suffix=".png"):
+def main(folder, layers=10, blocks=6, suffix=".svg"):
     data = {name: rng.normal(size=(64, 16)).astype("float32") for name in "xy"}
     pictures = {
         "gradient": sg.draw(classifier(), view="gradient"),
-        "vanishing": sg.draw(deep(layers), view="flow", data=data),
+        "vanishing": sg.draw(deep(layers), view="flow", data=data, collapse="scope"),
         "highways": sg.draw(
             residual(blocks), view="highways", data=data, compare="without_residuals"
         ),

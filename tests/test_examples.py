@@ -55,3 +55,10 @@ def test_the_closed_forms(capsys):
     out = capsys.readouterr().out
     assert "= 2 Xᵀ (X w − y)" in out
     assert out.rstrip().endswith("[0.   0.25 0.  ]")
+
+
+def test_the_pictures(tmp_path, capsys):
+    example = runpy.run_path(str(ROOT / "examples" / "pictures.py"))
+    example["main"](tmp_path, layers=2, blocks=2, suffix=".dot")
+    names = {Path(line).stem for line in capsys.readouterr().out.splitlines()}
+    assert names == {"gradient", "vanishing", "highways"}

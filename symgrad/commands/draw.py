@@ -1,7 +1,7 @@
 """``symgrad draw``: a picture of a graph, of its gradient, or of what flows in it.
 
 The object is a tensor, a trainer, or a tuple of one and its data; a function is called
-for it.  A file that ``Program.save`` wrote is drawn as well.
+for it.  A program that ``Program.save`` wrote and an ONNX model are drawn as well.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ VIEWS = ("forward", "gradient", "flow", "highways")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "object", metavar="FILE.py:OBJECT", help="such as model.py:loss, or a program"
+        "object",
+        metavar="FILE.py:OBJECT",
+        help="such as model.py:loss; or a program; or ONNX",
     )
     parser.add_argument(
         "-o",
@@ -49,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw; print where the picture is."""
-    from symgrad.commands.load import arrays
+    from symgrad.commands.diagnose import arrays
     from symgrad.drawing import draw
 
     t, data, params = subject(args.object)
@@ -74,7 +76,7 @@ def subject(text: str) -> tuple[Tensor, Any, Any]:
     from symgrad.derivation.reverse import flatten
 
     if ".py:" not in text:
-        return _of_program(text), None, None
+        return _of_file(text), None, None
     loaded = load_object(text)
     parts = loaded if isinstance(loaded, tuple) else (loaded,)
     found, data = (*parts, None)[:2]
@@ -88,10 +90,12 @@ def subject(text: str) -> tuple[Tensor, Any, Any]:
     return tensors[0], data, getattr(found, "params", None)
 
 
-def _of_program(path: str) -> Tensor:
-    """Return the first scalar among the outputs of a saved program, else the first."""
+def _of_file(path: str) -> Tensor:
+    """Return the first scalar among the outputs that a file holds, else the first."""
     from symgrad.derivation.reverse import flatten
+    from symgrad.interop import from_onnx
     from symgrad.serialize.graph import load
 
-    outputs: list[Tensor] = flatten(load(Path(path)).outputs)
+    found = from_onnx(path) if path.endswith(".onnx") else load(Path(path))
+    outputs: list[Tensor] = flatten(found.outputs)
     return next((t for t in outputs if t.shape == ()), outputs[0])

@@ -243,7 +243,7 @@ def flow(
     scale = LogScale(list(sizes.values()))
     figure = Figure([graph.node(u) for u in graph.shown()], scale=scale)
     passes = graph.passes()
-    figure.caption = "‖gradient‖ on each edge, largest in dark"
+    figure.caption = "‖gradient‖ on each edge, dark = large"
     for source, unit in graph.links():
         size = sizes.get((source, unit))
         if size is None:

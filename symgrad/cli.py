@@ -16,7 +16,7 @@ import symgrad
 from symgrad.errors import SymgradError
 
 #: Subcommands, in the order of the help; each is a module of ``symgrad.commands``.
-COMMANDS = ("demo", "derive", "draw", "diagnose", "explain", "cache")
+COMMANDS = ("demo", "derive", "compile", "draw", "diagnose", "explain", "cache")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -9,6 +9,7 @@ from typing import Any
 
 #: Function -> the module that holds it; loaded at first use.
 _PLACES = {
+    "to_python": "symgrad.interop.standalone.public",
     "to_onnx": "symgrad.interop.onnx_export.public",
     "from_onnx": "symgrad.interop.onnx_import.public",
     "to_jax": "symgrad.interop.jax_functions",

@@ -1,0 +1,1 @@
+"""Programs as modules of plain Python that need only NumPy and Numba."""

@@ -42,6 +42,7 @@ SCALAR = {
     "atanh": np.arctanh, "erf": scipy.special.erf, "erfc": scipy.special.erfc,
     "lgamma": scipy.special.gammaln, "digamma": scipy.special.digamma,
     "trigamma": lambda x: scipy.special.polygamma(1, x),
+    "polygamma": scipy.special.polygamma,
 }  # fmt: skip
 REDUCE = {
     "sum": (np.sum, 0), "prod": (np.prod, 1), "max": (np.max, -np.inf),

@@ -32,6 +32,7 @@ V = given("V", "n", "k")
 t = given("t")
 
 total, exp, log, tanh = sg.sum, sg.exp, sg.log, sg.tanh
+inv, det, solve = sg.linalg.inv, sg.linalg.det, sg.linalg.solve
 
 
 def tr(m):
@@ -293,6 +294,23 @@ POINTS = {
 }
 POINTS[z] = POINTS[z] + 9.0  # above M w: -log(z - M w) is defined
 
+#: Inverses and determinants: the same, of matrices that are regular.
+INVERSES = [
+    ("C49", det(X), X, "det(X) X⁻ᵀ"),
+    ("C51", det(A @ X @ B), X, None),
+    ("C57", sg.linalg.slogdet(X).logabsdet, X, "X⁻ᵀ"),
+    ("B", log(det(X @ X.T)), X, None),
+    ("C55", log(det(M.T @ M)), M, "2 M (Mᵀ M)⁻¹"),
+    ("C61", a @ inv(X) @ b, X, "−X⁻ᵀ a bᵀ X⁻ᵀ"),
+    ("C62", det(inv(X)), X, None),
+    ("C63", tr(A @ inv(X) @ B), X, "−X⁻ᵀ Aᵀ Bᵀ X⁻ᵀ"),
+    ("C124", tr(inv(X) @ B), X, "−X⁻ᵀ Bᵀ X⁻ᵀ"),
+    ("C64", tr(inv(X + A)), X, None),
+    ("L", x @ solve(A, x), x, "(A⁻¹ + A⁻ᵀ) x"),
+    ("L", x @ solve(A, x), A, "−A⁻ᵀ x xᵀ A⁻ᵀ"),
+    ("M", tr(inv(X)), X, "−X⁻ᵀ X⁻ᵀ"),
+]
+
 
 def differences(function, at, step=1e-3):
     """Return central differences of fourth order, the derivative's axes last."""
@@ -332,6 +350,16 @@ def test_gradients(source, loss, wrt, text):
     del source
     slope = sg.grad(loss, wrt)
     assert sg.formula(slope) == text
+    check(slope, loss, wrt)
+
+
+@pytest.mark.parametrize(
+    ("source", "loss", "wrt", "text"), INVERSES, ids=names(INVERSES)
+)
+def test_inverses(source, loss, wrt, text):
+    del source
+    slope = sg.grad(loss, wrt)
+    assert text in (None, sg.formula(slope))
     check(slope, loss, wrt)
 
 

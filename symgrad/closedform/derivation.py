@@ -176,8 +176,9 @@ def _latex(value: Any) -> str:
 
 def _latex_title(title: str) -> str:
     above, _, below = title.replace("∂", r"\partial ").partition("/")
-    above = above.replace("²", "^2")
-    below = below.replace("²", "^2")
+    for n, mark in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹"):
+        above = above.replace(mark, f"^{{{n}}} ")
+        below = below.replace(mark, f"^{{{n}}} ")
     return rf"\frac{{{above}}}{{{below}}}"
 
 

@@ -19,6 +19,7 @@ from symgrad.errors import DerivationError, GraphError
 from symgrad.pipeline import compile
 
 STEP = 1e-4  # of the differences, for inputs of the size of 1
+CLOSE = 1e-6  # a derivative farther from them is a reason to look at their own error
 SIZES = (3, 4, 5, 2, 6)  # of named dimensions where a derivative is checked
 
 
@@ -156,7 +157,11 @@ def compare(
     points: int,
     seed: int,
 ) -> Report:
-    """Compare ``result`` with central differences of ``lower`` by ``wrt``."""
+    """Compare ``result`` with central differences of ``lower`` by ``wrt``.
+
+    A point counts only where differences of two steps agree: near a kink, a pole or a
+    singular matrix they say nothing.
+    """
     rng = np.random.default_rng(seed)
     names = sorted({n for t in inputs for s in t.shape for n in size_names(s)})
     sizes = dict(zip(names, (SIZES[k % len(SIZES)] for k in range(99)), strict=False))
@@ -165,17 +170,29 @@ def compare(
     for _ in range(4 * points):
         at = [_random(rng, t, sizes) for t in inputs]
         with np.errstate(all="ignore"):
-            wanted = _differences(value, at, _places(inputs, wrt))
+            wanted = _differences(value, at, _places(inputs, wrt), STEP)
             found = [np.asarray(f) for f in flatten(slope(*at))]
         if not all(np.isfinite(a).all() for a in (*wanted, *found)):
             continue
-        for a, b in zip(found, wanted, strict=True):
-            off = np.abs(a - b.reshape(a.shape)) / np.maximum(np.abs(a), 1)
-            worst = max(worst, float(off.max(initial=0)))
+        off = _distance(found, wanted)
+        if off > CLOSE:
+            nearer = _differences(value, at, _places(inputs, wrt), STEP / 4)
+            if not _distance(nearer, wanted) < off / 2:
+                continue
+        worst = max(worst, off)
         seen += 1
         if seen == points:
             break
     return Report(seen, worst)
+
+
+def _distance(found: list[np.ndarray], wanted: list[np.ndarray]) -> float:
+    """Return the largest difference, relative to the larger of the value and 1."""
+    distances = (
+        np.abs(a - b.reshape(a.shape)) / np.maximum(np.abs(a), 1)
+        for a, b in zip(found, wanted, strict=True)
+    )
+    return max((float(d.max(initial=0)) for d in distances), default=0.0)
 
 
 def _places(inputs: list[Tensor], wrt: list[Tensor]) -> list[int]:
@@ -186,11 +203,14 @@ def _random(rng: np.random.Generator, t: Tensor, sizes: dict[str, int]) -> np.nd
     shape = [s if isinstance(s, int) else sizes[str(s)] for s in t.shape]
     if t.dtype in ("int32", "int64", "bool"):
         return rng.integers(0, 2, shape).astype(t.dtype)
-    return rng.uniform(0.1, 1.9, shape) * rng.choice([1.0, 1.0, -1.0])
+    values = rng.uniform(0.1, 1.9, shape) * rng.choice([1.0, 1.0, -1.0])
+    if len(shape) > 1 and shape[-1] == shape[-2]:  # it may have to be regular
+        values = values + 2 * shape[-1] * np.eye(shape[-1])
+    return values
 
 
 def _differences(
-    value: Any, at: list[np.ndarray], places: list[int]
+    value: Any, at: list[np.ndarray], places: list[int], step: float
 ) -> list[np.ndarray]:
     """Return fourth-order differences of every output by every input, outputs first."""
 
@@ -202,7 +222,7 @@ def _differences(
     for p, place in enumerate(places):
         for index in np.ndindex(at[place].shape):
             unit = np.zeros_like(at[place])
-            unit[index] = STEP
+            unit[index] = step
             x = at[place]
             near = zip(
                 function(place, x + unit), function(place, x - unit), strict=True
@@ -213,6 +233,6 @@ def _differences(
                 strict=True,
             )
             for o, ((a, b), (c, d)) in enumerate(zip(near, far, strict=True)):
-                slope = (8 * (a - b) - (c - d)) / (12 * STEP)
+                slope = (8 * (a - b) - (c - d)) / (12 * step)
                 columns.setdefault((o, p), []).append(slope)
     return [np.stack(found, axis=-1) for found in columns.values()]

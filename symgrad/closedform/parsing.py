@@ -6,11 +6,12 @@ import ast
 import difflib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from symgrad.declare import scalar
 from symgrad.declare.ops import FUNCTIONS as OPERATIONS
+from symgrad.declare.ops import linalg
 from symgrad.declare.scalar import FUNCTIONS, Expr
 from symgrad.declare.tensor import Tensor, constant
 from symgrad.derivation import symbolic
@@ -166,8 +167,8 @@ def parse_tensor(text: str, leaves: Mapping[str, Tensor]) -> Tensor:
     """Return the graph of a text over named tensors.
 
     ``@`` is the matrix product, ``.T`` the transpose; functions are those of symgrad
-    (``sum mean exp softmax einsum …``), with ``tr`` and ``norm``; ``axis=`` and
-    ``keepdims=`` are numbers.
+    (``sum mean exp softmax einsum …``), with ``tr det logdet inv solve chol norm``;
+    ``axis=`` and ``keepdims=`` are numbers.
 
     Raises:
         ParseError: with the column, and a caret below it.
@@ -229,9 +230,9 @@ class _TensorWalk:
         raise self.fail(node, "this is not part of the notation")
 
     def _call(self, node: ast.Call, name: str) -> Any:
-        function = _SPECIAL.get(name) or OPERATIONS.get(NAMES.get(name, name))
+        function = MATRICES.get(name) or OPERATIONS.get(NAMES.get(name, name))
         if function is None or name.startswith("_"):
-            raise self.fail(node, _unknown(name, OPERATIONS))
+            raise self.fail(node, _unknown(name, {**OPERATIONS, **MATRICES}))
         args = [self._argument(a) for a in node.args]
         named = {k.arg: self._argument(k.value) for k in node.keywords if k.arg}
         return function(*args, **named)
@@ -247,15 +248,13 @@ class _TensorWalk:
         return self.value(node)
 
 
-def _trace(m: Tensor) -> Tensor:
-    return OPERATIONS["einsum"]("ii->", m)
-
-
-def _norm(v: Tensor) -> Tensor:
-    return OPERATIONS["sqrt"](OPERATIONS["sum"](OPERATIONS["square"](v)))
-
-
-_SPECIAL = {"tr": _trace, "trace": _trace, "norm": _norm}
+#: Linear algebra in the words of texts; ``logdet`` is of the absolute value.
+MATRICES: dict[str, Callable[..., Tensor]] = {
+    **{name: linalg.FUNCTIONS[name] for name in ("det", "inv", "norm", "solve")},
+    **dict.fromkeys(("tr", "trace"), linalg.trace),
+    **dict.fromkeys(("chol", "cholesky"), linalg.cholesky),
+    **dict.fromkeys(("logdet", "logabsdet"), lambda m: linalg.slogdet(m).logabsdet),
+}
 _BINARY = {
     ast.Add: "add",
     ast.Sub: "subtract",

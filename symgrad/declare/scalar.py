@@ -135,7 +135,9 @@ FUNCTIONS: dict[str, Function] = {
     "erfc": Function(slopes=("-1.1283791670955126*exp(-x*x)",)),
     "lgamma": Function(slopes=("digamma(x)",)),
     "digamma": Function(slopes=("trigamma(x)",)),
-    "trigamma": Function(),
+    "trigamma": Function(slopes=("polygamma(2, x)",)),
+    # of a whole order x
+    "polygamma": Function(2, slopes=("0", "polygamma(x + 1, y)")),
 }
 
 INFIX = {

@@ -110,6 +110,7 @@ _SYMPY = {
     "lgamma": "loggamma",
     "digamma": "digamma",
     "trigamma": "trigamma",
+    "polygamma": "polygamma",
     "lt": "Lt",
     "le": "Le",
     "gt": "Gt",

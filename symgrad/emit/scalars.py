@@ -142,7 +142,7 @@ def _integer(fn: str, args: list[str]) -> str | None:
 
 #: Rough cost of a scalar function, in additions: decides recomputation and threads.
 COST = {"div": 4, "sqrt": 6, "rsqrt": 8, "reciprocal": 4, "pow": 40, "mod": 10}
-COST |= dict.fromkeys(("lgamma", "digamma", "trigamma"), 60)
+COST |= {"polygamma": 2000} | dict.fromkeys(("lgamma", "digamma", "trigamma"), 60)
 COST |= dict.fromkeys(
     [
         "exp",

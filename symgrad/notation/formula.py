@@ -12,7 +12,16 @@ from symgrad.errors import GraphError
 from symgrad.notation.define import SHORT, Definitions
 from symgrad.notation.mathml import math_element, mathml_text, row, sign
 from symgrad.notation.render import unicode_text
-from symgrad.notation.syntax import Form, cost, sym
+from symgrad.notation.syntax import (
+    COMMUTATION,
+    Form,
+    call,
+    cost,
+    mentions,
+    product,
+    sym,
+    transposed,
+)
 from symgrad.notation.tex import latex_text
 from symgrad.simplification import simplify
 
@@ -144,7 +153,12 @@ def _equations_of(t: Tensor, short: int) -> list[tuple[Form | None, Form]]:
     found = Definitions([t], short=short)
     if t in found.names and not t.args:
         return [(None, sym(found.names[t]))]
-    return [found.equation(t), *found.lines()]
+    equations = [found.equation(t), *found.lines()]
+    if any(mentions(right, COMMUTATION) for _, right in equations):
+        x = sym("X")
+        left = product([COMMUTATION, call("vec", x)])
+        equations.append((left, call("vec", transposed(x))))
+    return equations
 
 
 def _length(equations: Sequence[tuple[Form | None, Form]]) -> tuple[int, int]:

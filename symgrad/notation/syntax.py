@@ -43,6 +43,7 @@ def sym(text: str) -> Form:
 
 
 ONES, EYE = sym("𝟏"), sym("I")
+COMMUTATION = sym("𝐊")
 ONE = Form("num", (), "1")
 
 
@@ -78,6 +79,11 @@ def transposed(f: Form) -> Form:
     if f.kind in ("diag", "num") or f is EYE or (f.kind == "inv" and f.text):
         return f
     return Form("T", (f,))
+
+
+def mentions(f: Form, part: Form) -> bool:
+    """Return True if a form holds another one."""
+    return f == part or any(mentions(a, part) for a in f.args)
 
 
 def cost(f: Form) -> int:

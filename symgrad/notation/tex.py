@@ -47,8 +47,8 @@ class _Latex(Writer):
         return rf"\left({text}\right)"
 
     def _sym(self, f: Form) -> str:
-        if f.text == "𝟏":
-            return r"\mathbf{1}"
+        if f.text in ("𝟏", "𝐊"):
+            return r"\mathbf{1}" if f.text == "𝟏" else r"\mathbf{K}"
         word, digits = split_name(f.text)
         if word in GREEK:
             base = f"\\{word}"

@@ -202,3 +202,20 @@ def test_the_command_points_at_mistakes(capsys):
     assert capsys.readouterr().err.splitlines()[-1] == "   ^"
     assert main(["derive", "x", "x", "--dims", "X:n"]) == 1
     assert "not like X=n,d" in capsys.readouterr().err
+
+
+MATRIX_TEXTS = [
+    ("log(det(A))", "A", "∂/∂A log det A = A⁻ᵀ"),
+    ("tr(inv(A)@B)", "A", "∂/∂A tr(A⁻¹ B) = −A⁻ᵀ Bᵀ A⁻ᵀ"),
+    ("b@solve(A, b)", "b", "∂/∂b bᵀ A⁻¹ b = (A⁻¹ + A⁻ᵀ) b"),
+    ("logdet(A)", "A", "∂/∂A log |det A| = A⁻ᵀ"),
+]
+
+
+@pytest.mark.parametrize(("text", "wrt", "wanted"), MATRIX_TEXTS)
+def test_linear_algebra_in_texts(text, wrt, wanted):
+    dims = {"A": ("n", "n"), "B": ("n", "n"), "b": ("n",)}
+    dims = {n: s for n, s in dims.items() if n in text.replace("tr(", "")}
+    found = sg.derive(text, wrt, dims=dims)
+    assert str(found).splitlines()[-1] == wanted
+    assert found.check().ok

@@ -1,5 +1,6 @@
 """Elementary functions against mpmath at 50 digits, over their whole domain."""
 
+import math
 import re
 
 import mpmath
@@ -182,6 +183,20 @@ GAMMA = {
 }
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 12])
+def test_polygamma(n):
+    """Within a few units of the last place, in absolute terms near its zeros."""
+    rng = np.random.default_rng(n)
+    x = np.concatenate([rng.uniform(0.01, 40, 60), rng.uniform(-20, 0.5, 60), [1e90]])
+    want = np.array([float(mp.polygamma(n, mp.mpf(v))) for v in x])
+    got = np.array([libm.polygamma_f64(n, v) for v in x])
+    size = np.maximum(np.abs(want), math.factorial(n) * (x < 0))
+    assert (np.abs(got - want) <= 8 * np.spacing(size)).all()
+    assert libm.polygamma_f64(n, INF) == 0.0
+    assert libm.polygamma_f64(n, 0.0) == (INF if n % 2 else -INF)
+    assert np.isnan(libm.polygamma_f64(n, NAN))
+
+
 @pytest.mark.parametrize("dtype", MOST)
 @pytest.mark.parametrize("name", GAMMA)
 def test_gamma_functions(name, dtype):
@@ -244,7 +259,7 @@ def test_remainders():
 
 
 #: Calls of the C library, one element at a time.
-CALLS = {"lgamma", "pow", "remainder"}
+CALLS = {"lgamma", "polygamma", "pow", "remainder"}
 #: Straight-line code that looks up a table at places of its own, for float64 at least;
 #: LLVM expects no gain from gathers.
 LOOK_UP = {"sin_f64", "cos_f64", "tan_f64"}

@@ -80,6 +80,8 @@ from symgrad.emit.libm.scalar import (
     digamma_f64,
     lgamma_f32,
     lgamma_f64,
+    polygamma_f32,
+    polygamma_f64,
     pow_f32,
     pow_f64,
     remainder_f32,

@@ -102,9 +102,8 @@ def compile(
     )
     values = list(updates.values())
     seconds: dict[str, float] = {}
-    simple = factored(simplify_outputs([*targets, *values]))
+    simple = simplify_outputs([*targets, *values])
     seconds["simplify"] = _lap(start)
-    new = dict(zip(updates, simple[len(targets) :], strict=True))
     leaves = topological([*targets, *values])
     inputs = list(inputs)
     _check_inputs(inputs, leaves)
@@ -117,6 +116,8 @@ def compile(
 
         return JaxProgram(declaration, params, simple, seconds)
     begin = time.perf_counter()
+    simple = factored(simple)
+    new = dict(zip(updates, simple[len(targets) :], strict=True))
     plan = schedule(simple[: len(targets)], new, store_all=nan_check)
     seconds["schedule"] = _lap(begin)
     begin = time.perf_counter()

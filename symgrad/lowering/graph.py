@@ -7,6 +7,7 @@ from typing import Any
 
 from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.dims import evaluate
+from symgrad.declare.linear_algebra import LinearAlgebra
 from symgrad.declare.tensor import (
     Constant,
     Input,
@@ -100,6 +101,23 @@ def _statement(t: Tensor, args: Sequence[Array], sizes: Mapping[str, int]) -> Ar
     return statement(op, args, dtype_of(t), sizes)
 
 
+def _matrices(t: Tensor, args: Sequence[Array], sizes: Mapping[str, int]) -> Array:
+    from jax.numpy import linalg, swapaxes
+
+    op: LinearAlgebra = t.op  # type: ignore[assignment]
+    a = args[0]
+    match op.name:
+        case "cholesky":
+            return linalg.cholesky((a + swapaxes(a, -1, -2)) / 2)
+        case "signdet":
+            return linalg.slogdet(a)[0]
+        case "logabsdet":
+            return linalg.slogdet(a)[1]
+        case "inv" | "solve" | "det":
+            return getattr(linalg, op.name)(*args)
+    raise CompileError(f"JAX has nothing for {t.describe()}")
+
+
 def _leaf(t: Tensor, args: Sequence[Array], sizes: Mapping[str, int]) -> Array:
     raise CompileError(f"{t.describe()} has no value: it is not among the inputs")
 
@@ -110,6 +128,7 @@ LOWERINGS: dict[type, Callable[[Tensor, Sequence[Array], Mapping[str, int]], Arr
     SizeOf: _size,
     Reshape: _reshape,
     Comprehension: _statement,
+    LinearAlgebra: _matrices,
     Input: _leaf,
     Param: _leaf,
 }

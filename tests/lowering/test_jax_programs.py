@@ -108,6 +108,19 @@ def test_integers_gathers_and_empty_axes():
     np.testing.assert_array_equal(found[1], [-np.inf])
 
 
+def test_linear_algebra():
+    a, b = sg.input("a", ("n", "n"), "float64"), sg.input("b", ("n", 2), "float64")
+    x = sg.linalg.solve(a, b)
+    sign, size = sg.linalg.slogdet(a)
+    results = [x, sg.linalg.cholesky(a @ a.T), sign, size, sg.linalg.det(a)]
+    results += [sg.linalg.inv(a), *sg.grad(sg.sum(sg.sin(x)) + size, [a, b])]
+    arrays = np.random.default_rng(0).normal(size=(4, 4)), np.ones((4, 2))
+    wanted = sg.compile([a, b], results)(*arrays)
+    found = sg.compile([a, b], results, backend="jax")(*arrays)
+    for right, got in zip(wanted, found, strict=True):
+        np.testing.assert_allclose(got, right, rtol=1e-9, atol=1e-12)
+
+
 def training(backend):
     x, y = sg.input("x", ("n", 3)), sg.input("y", ("n",))
     w, b = sg.param("w", (3,)), sg.param("b", (), init="zeros")

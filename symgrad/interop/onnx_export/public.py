@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.dims import Dim
 from symgrad.declare.tensor import (
     Constant,
@@ -125,6 +126,8 @@ def _node(b: Builder, t: Tensor, args: list[str], arrays: Mapping[str, Any]) -> 
         return size if t.dtype == "int64" else b.cast(size, t.dtype)
     if isinstance(op, Reshape):
         return b.add("Reshape", args[0], b.shape(op.shape), allowzero=1)
+    if not isinstance(op, Comprehension):
+        raise GraphError(f"{t.describe()} cannot be exported: ONNX has nothing for it")
     try:
         return Statement(b, t, args).result()
     except GraphError as error:

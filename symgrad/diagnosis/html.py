@@ -49,6 +49,7 @@ margin:.3rem 0 0}
 background:none}
 .sg-report summary{cursor:pointer;color:var(--soft)}
 .sg-report svg{max-width:100%;height:auto}
+.sg-report svg.chart{min-width:34rem}
 .sg-report .chart{font:12px system-ui,sans-serif;fill:var(--soft)}
 .sg-report .grid{stroke:var(--rule)}
 .sg-report .line{fill:none;stroke-width:2}
@@ -90,7 +91,7 @@ def fragment(d: Diagnosis) -> str:
         *_notes(d),
     ]
     if d.layers:
-        parts += ["<h2>Layers</h2>", chart(d), _table(d)]
+        parts += ["<h2>Layers</h2>", f'<div class="scroll">{chart(d)}</div>', _table(d)]
     return "\n".join([*parts, "</section>"])
 
 

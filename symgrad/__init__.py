@@ -44,6 +44,8 @@ _LAZY = {
     "sparse_hessian": "symgrad.transforms.public",
     "vmap": "symgrad.transforms.public",
     "jit": "symgrad.transforms.public",
+    "scan": "symgrad.transforms.scan",
+    "checkpoint": "symgrad.transforms.scan",
     "register_pytree": "symgrad.transforms.trees",
     "register_dataclass": "symgrad.transforms.trees",
     "derive": "symgrad.closedform",

@@ -21,6 +21,7 @@ from symgrad.declare import dtypes
 from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.dims import Dim, Size, named, product
 from symgrad.declare.linear_algebra import LinearAlgebra
+from symgrad.declare.loop import Formal, Scan
 from symgrad.errors import DTypeError, GraphError, ShapeError
 
 Shape = tuple[Size, ...]
@@ -64,7 +65,8 @@ class Reshape:
     shape: Shape
 
 
-Op = Comprehension | Input | Param | Constant | SizeOf | Reshape | LinearAlgebra
+Leaf = Input | Param | Constant | SizeOf | Formal
+Op = Comprehension | Leaf | Reshape | LinearAlgebra | Scan
 
 #: Filled by ``symgrad.declare.ops``: what the operators and methods of a tensor call.
 OPERATORS: dict[str, Callable[..., Any]] = {}
@@ -486,7 +488,7 @@ def print_shape(shape: Shape) -> str:
 
 def op_name(op: Op) -> str:
     """Return the word by which pictures and printed graphs call an operation."""
-    if isinstance(op, Comprehension | Input | Param | LinearAlgebra):
+    if isinstance(op, Comprehension | Input | Param | LinearAlgebra | Formal | Scan):
         return op.name
     if isinstance(op, SizeOf):
         return str(op.dim)

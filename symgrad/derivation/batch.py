@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from symgrad.declare import scalar
+from symgrad.declare.bodies import closed, dependents, final, stacked, states
 from symgrad.declare.build import apply, broadcast_index, broadcast_to, movement
 from symgrad.declare.comprehension import (
     Comprehension,
@@ -25,10 +26,12 @@ from symgrad.declare.comprehension import (
 )
 from symgrad.declare.dims import Size
 from symgrad.declare.linear_algebra import LinearAlgebra
+from symgrad.declare.loop import Final, Loop, Scan, Stacked, States, loop
 from symgrad.declare.tensor import (
     Reshape,
     Tensor,
     exact_scope,
+    input,
     make,
     op_name,
     topological,
@@ -87,26 +90,6 @@ def vectorized(
             args = [found.get(a, a) for a in node.args]
             found[node] = rule(node, args, flags, size)
     return found
-
-
-def substitute(
-    outputs: Sequence[Tensor], replacements: Mapping[Tensor, Tensor]
-) -> list[Tensor]:
-    """Return the outputs with nodes replaced by others of their shape and type."""
-    found = dict(replacements)
-    for node in topological(outputs):
-        if node not in found and any(found.get(a, a) is not a for a in node.args):
-            args = [found.get(a, a) for a in node.args]
-            with exact_scope(node.scope):
-                found[node] = with_args(node, args)
-    return [found.get(t, t) for t in outputs]
-
-
-def with_args(node: Tensor, args: Sequence[Tensor]) -> Tensor:
-    """Return a node of the same operation and shape over other operands."""
-    if isinstance(node.op, Comprehension):  # two operands may have become one
-        return apply(node.op, args, node.dtype)
-    return make(node.op, args, node.shape, node.dtype)
 
 
 def _repeated(t: Tensor, size: Size) -> Tensor:
@@ -201,9 +184,76 @@ def _shifted_body(c: Comprehension) -> scalar.Expr:
     return scalar.substitute(c.body, axes)
 
 
+def _batch_loop(
+    node: Tensor, args: Sequence[Tensor], flags: Sequence[bool], size: Size
+) -> Tensor:
+    """Batch a loop's result: carries are batched that depend on what is batched."""
+    op: Scan = node.op  # type: ignore[assignment]
+    old = op.loop
+    carries = _batched_carries(old, flags)
+    live = [*carries, *flags[len(carries) :]]
+    leaves = {
+        f: input("one of many", (size, *f.shape), f.dtype)
+        for f, yes in zip(old.formals, live, strict=True)
+        if yes
+    }
+    values = [*old.updates, *([op.value] if isinstance(op, Stacked) else [])]
+    many = vectorized(values, leaves, size)
+    made = [
+        many.get(v, _repeated(v, size) if n < len(carries) and carries[n] else v)
+        for n, v in enumerate(values)
+    ]
+    body = closed(made, [leaves.get(f, f) for f in old.formals])
+    new = loop(
+        old.length,
+        body.formals,
+        body.values[: len(carries)],
+        old.sequences,
+        old.reverse,
+        old.recompute,
+    )
+    given = []
+    for n, (arg, flag) in enumerate(zip(args, flags, strict=True)):
+        carried, sequence = n < len(carries), n < len(carries) + old.sequences
+        if carried and live[n] and not flag:
+            arg = _repeated(arg, size)
+        given.append(swapped(arg) if flag and sequence and not carried else arg)
+    given += body.operands
+    if isinstance(op, Final):
+        found = final(new, given, op.number)
+        return found if carries[op.number] else _repeated(found, size)
+    if isinstance(op, States):
+        found, yes = states(new, given, op.number), carries[op.number]
+    else:
+        found, yes = stacked(new, given, body.values[-1]), op.value in many
+    return swapped(found) if yes else _repeated(found, size)
+
+
+def _batched_carries(loop: Loop, flags: Sequence[bool]) -> list[bool]:
+    found = {f for f, yes in zip(loop.formals, flags, strict=True) if yes}
+    order = topological(loop.updates)
+    while True:
+        reached = dependents(order, found)
+        pairs = zip(loop.carries, loop.updates, strict=True)
+        more = {c for c, u in pairs if u in reached}
+        if more <= found:
+            return [c in found for c in loop.carries]
+        found |= more
+
+
+def swapped(t: Tensor) -> Tensor:
+    """Return a tensor with its first two dimensions exchanged."""
+    first, second, *rest = t.shape
+    index = [along(1), along(0), *(along(d) for d in range(2, t.ndim))]
+    return movement("transpose", t, (second, first, *rest), index)
+
+
 #: Kind of operation -> how it is batched; a leaf is never reached.
 RULES: dict[type, Rule] = {
     Comprehension: _batch_statement,
     Reshape: _batch_reshape,
     LinearAlgebra: _batch_matrices,
+    Final: _batch_loop,
+    States: _batch_loop,
+    Stacked: _batch_loop,
 }

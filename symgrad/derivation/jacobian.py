@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from symgrad.declare import scalar
+from symgrad.declare.bodies import substitute
 from symgrad.declare.build import apply, movement
 from symgrad.declare.comprehension import Comprehension, Guard, Read, affine, along
 from symgrad.declare.tensor import Input, Shape, Tensor, constant, make
-from symgrad.derivation.batch import batch, substitute
+from symgrad.derivation.batch import batch
 from symgrad.derivation.reverse import jvp, vjp
 
 #: What stands for the seed until it is replaced; no user's input has such a name.

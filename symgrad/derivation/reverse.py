@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from symgrad.declare import dtypes
+from symgrad.declare.bodies import sibling_key, siblings
 from symgrad.declare.build import broadcast_to
+from symgrad.declare.loop import Scan
 from symgrad.declare.tensor import (
     Param,
     Tensor,
@@ -21,7 +23,7 @@ from symgrad.declare.tensor import (
     print_shape,
     topological,
 )
-from symgrad.derivation import local
+from symgrad.derivation import local, loops
 from symgrad.errors import GraphError, ShapeError
 
 
@@ -59,16 +61,39 @@ def reverse(
     for output, seed in zip(outputs, seeds, strict=True):
         if id(output) in between:
             sums[output] = _plus(sums.get(output), seed)
+    together = siblings(order)
     for node in reversed(order):
-        g = sums.get(node)
-        if g is None or not any(id(a) in between for a in node.args):
+        found = together.get(sibling_key(node), []) if together else []
+        if found and found[0] is not node:
+            continue  # the results of a loop wait for the first of them
+        live = any(t in sums for t in found or [node])
+        if not live or not any(id(a) in between for a in node.args):
             continue
         with exact_scope(node.scope):
-            for n, part in local.vjp(node, g, lambda a: id(a) in between):
+            for n, part in _local_vjp(found or [node], sums, between):
                 operand = node.args[n]
                 result.edges.append((node, operand, part))
                 sums[operand] = _plus(sums.get(operand), part)
     return result
+
+
+def _local_vjp(
+    nodes: Sequence[Tensor], sums: Mapping[Tensor, Tensor], between: set[int]
+) -> list[local.Contribution]:
+    """Return what a node, or all results of a loop, send back to the operands."""
+
+    def wanted(a: Tensor) -> bool:
+        return id(a) in between
+
+    if isinstance(nodes[0].op, Scan):
+        return loops.vjp(nodes, sums, wanted, _cotangents)
+    return local.vjp(nodes[0], sums[nodes[0]], wanted)
+
+
+def _cotangents(
+    outputs: Sequence[Tensor], wrt: Sequence[Tensor], seeds: Sequence[Tensor]
+) -> dict[Tensor, Tensor]:
+    return reverse(outputs, wrt, seeds).cotangents
 
 
 def _plus(total: Tensor | None, part: Tensor) -> Tensor:
@@ -178,16 +203,30 @@ def jvp(outputs: Any, wrt: Any, tangents: Any) -> Any:
 
 def forward(outputs: Sequence[Tensor], tangents: Mapping[Tensor, Tensor]) -> list:
     """Accumulate tangents from the keys of ``tangents`` forward to ``outputs``."""
+    return [
+        broadcast_to(constant(0.0, t.dtype), t.shape) if v is None else v
+        for t, v in zip(outputs, _tangents(outputs, tangents), strict=True)
+    ]
+
+
+def _tangents(
+    outputs: Sequence[Tensor], tangents: Mapping[Tensor, Tensor]
+) -> list[Tensor | None]:
+    """Accumulate tangents; None is that of an output that has none."""
     known: dict[Tensor, Tensor | None] = dict(tangents)
-    for node in topological(outputs):
+    order = topological(outputs)
+    together = siblings(order)
+    for node in order:
         if node in known:
             continue
         parts = [known[a] for a in node.args]
         with exact_scope(node.scope):
-            live = any(p is not None for p in parts)
-            known[node] = local.jvp(node, parts) if live else None
-    found = []
-    for t in outputs:
-        v = known[t]
-        found.append(broadcast_to(constant(0.0, t.dtype), t.shape) if v is None else v)
-    return found
+            if not any(p is not None for p in parts):
+                known[node] = None
+            elif isinstance(node.op, Scan):
+                results = together[sibling_key(node)]
+                found = loops.jvp(results, parts, _tangents)
+                known |= {t: found.get(t) for t in results if t not in tangents}
+            else:
+                known[node] = local.jvp(node, parts)
+    return [known[t] for t in outputs]

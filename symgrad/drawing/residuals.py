@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from symgrad.declare.bodies import with_args
 from symgrad.declare.build import elementwise
 from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.dtypes import is_float
@@ -24,7 +25,6 @@ from symgrad.declare.tensor import (
     exact_scope,
     topological,
 )
-from symgrad.derivation.batch import with_args
 
 #: A value that is added more often than this starts a recurrence, not roads.
 REUSED = 2

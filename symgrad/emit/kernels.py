@@ -2,24 +2,65 @@
 
 from __future__ import annotations
 
-from symgrad.declare.dims import product
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from symgrad.declare.dims import Size, product
+from symgrad.declare.dtypes import short
 from symgrad.declare.tensor import Tensor
 from symgrad.emit.matmul import sum_loop
 from symgrad.emit.matrices import emit_matrices
 from symgrad.emit.nests import emit_nest
 from symgrad.emit.rows import emit_rows
-from symgrad.emit.writer import KernelText, Writer
+from symgrad.emit.writer import KernelText, Slot, Writer
 from symgrad.schedule.fuse import Group
+from symgrad.schedule.loops import Source, Step, elements
 from symgrad.schedule.plan import Plan
 
+COPY = '''"""
+y[p + i] = x[q + i]
+"""
 
-def emit(plan: Plan) -> list[tuple[int, KernelText]]:
+from symgrad.emit.intrinsics import {read}, {write}
+
+
+def kernel(operands, lo, hi):
+    y = {write}(operands, 0)
+    x = {read}(operands, 1)
+    p = operands[2]
+    q = operands[3]
+    for i in range(lo, hi):
+        y[p + i] = x[q + i]
+'''
+
+
+@dataclass(frozen=True)
+class LoopText:
+    """A loop: what runs once before its steps, in each step, and once behind them.
+
+    What runs before reads and writes tensors that exist outside the loop; what runs
+    behind writes such a tensor and reads a formal.
+    """
+
+    step: Step
+    before: tuple[KernelText, ...]
+    body: list[Numbered]
+    behind: tuple[KernelText, ...]
+
+
+Numbered = tuple[int, KernelText | LoopText]
+
+
+def emit(plan: Plan) -> list[Numbered]:
     """Return the kernels of a plan, in order, each with the number of its group.
 
     Equal kernels have equal texts.
     """
-    kernels = []
+    kernels: list[Numbered] = []
     for n, g in enumerate(plan.groups):
+        if g.step is not None:
+            kernels.append((n, emit_loop(g.step)))
+            continue
         if g.kind in ("rows", "gemm"):
             text = emit_rows(g, set(plan.stored), plan.reading)
         elif g.kind == "sum":
@@ -48,6 +89,42 @@ def emit_sum(group: Group) -> KernelText:
     rows = product(g.batch)
     text = w.module([t], body)
     return KernelText(text, tuple(w.slots), rows, per_batch, rows * per_batch, 1)
+
+
+def texts(kernels: Iterable[Numbered]) -> Iterator[KernelText]:
+    """Yield every kernel, those of loops too, in the order in which they run."""
+    for _, k in kernels:
+        if isinstance(k, LoopText):
+            yield from (*k.before, *texts(k.body), *k.behind)
+        else:
+            yield k
+
+
+def emit_loop(step: Step) -> LoopText:
+    """Return a loop's kernels, and the copies of first and last carries."""
+    carries, length = step.loop.carries, step.loop.length
+    before, behind = [], []
+    for n, result in step.states.items():
+        count = elements(carries[n])
+        place = length * count if step.loop.reverse else 0
+        before.append(emit_copy(result, place, step.sources[carries[n]], count))
+    for n, result in step.finals:
+        source = Source(carries[n], 0, 0)
+        behind.append(emit_copy(result, 0, source, elements(result)))
+    return LoopText(step, tuple(before), emit(step.plan), tuple(behind))
+
+
+def emit_copy(target: Tensor, place: Size, source: Source, count: Size) -> KernelText:
+    """Return the kernel that copies a carry to a place in a tensor's memory."""
+    kind = short(target.dtype)
+    text = COPY.format(read=f"read_{kind}", write=f"write_{kind}")
+    slots = (
+        Slot("write", target, dtype=target.dtype),
+        Slot("read", source.tensor, dtype=target.dtype),
+        Slot("size", None, place),
+        Slot("size", None, source.offset),
+    )
+    return KernelText(text, slots, count, 1, 0, 4096)
 
 
 def emit_total(t: Tensor, dtype: str) -> KernelText:

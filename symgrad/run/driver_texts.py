@@ -59,6 +59,9 @@ PATIENCE = 500  # looks at `pending` before a caller offers its processor to oth
 SHORTEST_NAP = 50  # microseconds, where there is no futex
 LONGEST_NAP = 1000
 
+BEGIN, END = -1, -2  # the grains of rows that begin a loop and end its step
+BLOCK = ("done", "steps", "sets", "copies", "advances", "toggles", "rows")
+
 _HEADER = f"""
 from symgrad.emit.intrinsics import floor_divide, minimum
 from symgrad.emit.intrinsics.native import (
@@ -193,9 +196,18 @@ RUN = f'''"""Run the rows [fn, operands, lo, hi, grain, operand_stride] of a tab
 Rows of grain 0 run here; others are split into `threads` parts.  The result is the
 number of rows not run, because they wait for workers that have yet to be started.
 BLAS keeps to the calling thread meanwhile; the last run to end restores its threads.
+
+A row of grain -1 begins a loop and one of grain -2 ends its step; their operands are
+the loop's block: [steps done, steps, counts of four lists, rows of a step], and then
+
+    set     (cell, cell with an address, bytes to add), when the loop begins
+    copy    (cell, cell), after each step
+    advance (cell, bytes), after each step
+    toggle  (cell, bits that change), after each step
 """
 {_HEADER}
 PATIENCE, WAKE_WORKERS = {PATIENCE}, {WAKE_WORKERS}
+BEGIN, END, BLOCK = {BEGIN}, {END}, {8 * len(BLOCK)}
 
 
 def kernel(table, rows, threads, state):
@@ -221,6 +233,33 @@ def kernel(table, rows, threads, state):
         if grain == 0:
             call_kernel(fn, operands, lo, hi)
             left -= 1
+            continue
+        if grain == BEGIN:
+            entry = operands + BLOCK
+            for _ in range(load(operands + 16)):
+                store(load(entry), load(load(entry + 8)) + load(entry + 16))
+                entry += 24
+            store(operands, 0)
+            left -= 1
+            if load(operands + 8) <= 0:
+                left -= load(operands + 48) + 1
+            continue
+        if grain == END:
+            entry = operands + BLOCK + 24 * load(operands + 16)
+            for _ in range(load(operands + 24)):
+                store(load(entry), load(load(entry + 8)))
+                entry += 16
+            for _ in range(load(operands + 32)):
+                store(load(entry), load(load(entry)) + load(entry + 8))
+                entry += 16
+            for _ in range(load(operands + 40)):
+                store(load(entry), load(load(entry)) ^ load(entry + 8))
+                entry += 16
+            store(operands, load(operands) + 1)
+            if load(operands) < load(operands + 8):
+                left += load(operands + 48)
+            else:
+                left -= 1
             continue
         if threads > 1 and not owner:
             if load(state + WORKERS) < threads - 1:

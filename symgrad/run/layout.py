@@ -13,17 +13,15 @@ import numpy as np
 from symgrad.declare.dims import evaluate
 from symgrad.declare.dtypes import is_float
 from symgrad.declare.tensor import Constant, Input, Param, Reshape, Tensor
-from symgrad.emit.writer import KernelText, Slot
+from symgrad.emit.kernels import Numbered, texts
 from symgrad.errors import NumericError
-from symgrad.run import blas
 from symgrad.run.arrays import ArgumentBinder, ArgumentSpec
-from symgrad.run.driver import COLUMNS, native_driver, prepare
+from symgrad.run.driver import native_driver, prepare
 from symgrad.run.entry import entry
+from symgrad.run.table import Table
 from symgrad.schedule.memory import ALIGNMENT, Life, arena
 from symgrad.schedule.plan import Plan
 
-#: A kernel is split over threads where it costs more than this many additions.
-PARALLEL = 250_000
 #: A program that costs less than that runs while Python's lock is held.
 SMALL = 250_000
 _probe = [np.empty(0)]
@@ -43,7 +41,7 @@ class Parts:
     updates: dict[Tensor, Tensor]
     conditional: list[Tensor]  # what does not have a value at all sizes
     plan: Plan
-    kernels: list[tuple[int, KernelText]]
+    kernels: list[Numbered]
     threads: int | None
     nan_check: bool
     seconds: dict[str, float]
@@ -104,9 +102,10 @@ class Layout:
             return None
         if not self.direct:
             return None
-        slots = [s for _, k in self.parts.kernels for s in k.slots]
+        slots = [s for k in texts(self.parts.kernels) for s in k.slots]
         calls_blas = any(s.kind == "blas" for s in slots)
-        driver = native_driver(self.threads) if calls_blas else None
+        loops = any(g.step is not None for g in self.plan.groups)
+        driver = native_driver(self.threads) if calls_blas or loops else None
         single = self.parts.single
         return entry(inputs, outputs, self.operands, self.table, driver, single)
 
@@ -196,7 +195,7 @@ class Layout:
             elif kind == "argument":
                 found.append(np.array(arrays[place]).reshape(shape))
             else:
-                value: np.ndarray = _base(t).op.value  # type: ignore[union-attr]
+                value: Any = _base(t).op.value  # type: ignore[union-attr]
                 found.append(np.array(value).reshape(shape))
         return self._structure(found)
 
@@ -247,68 +246,21 @@ class Layout:
 
     def _operands(self, addresses: Sequence[int]) -> None:
         """Fill the operands of every kernel and the table that the driver runs."""
+        made = Table(self.sizes, self.threads, self._place_of)
         self.slots: dict[Tensor, list[int]] = {}
-        blocks, total = [], 0
-        rows = []
-        self.flops = self.bytes = self.work = 0
-        self.parts_of: dict[Tensor, int] = {}
-        self.sums: dict[Tensor, int] = {}
-        for (_, k), fn in zip(self.parts.kernels, addresses, strict=True):
-            count = evaluate(k.rows, self.sizes)
-            work = count * evaluate(k.cost, self.sizes)
-            self.work += work
-            self.flops += evaluate(k.flops, self.sizes)
-            private = any(s.kind in ("scratch", "partial") for s in k.slots)
-            split = not k.serial and self.threads > 1 and work > PARALLEL and count > 1
-            copies = self.threads if private and split else 1
-            grain = k.grain if split else 0
-            rows.append(
-                [fn, total, 0, count, grain, len(k.slots) * 8 if copies > 1 else 0]
-            )
-            for part in range(copies):
-                blocks.append((k, total, part))
-                total += len(k.slots)
-            for s in k.slots:
-                if s.kind == "partial":
-                    self.parts_of[s.node] = copies
-                    self.sums[s.node] = self._own(s, copies)
-                elif s.kind in ("read", "write"):
-                    self.bytes += self._nbytes(s.node)
-        self.operands = np.zeros(max(total, 1), np.int64)
-        for k, offset, part in blocks:
-            for n, s in enumerate(k.slots):
-                self._fill(offset + n, s, part)
-        self.table = np.array(rows, np.int64).reshape(-1, len(COLUMNS))
-        self.table[:, 1] = self.table[:, 1] * 8 + self.operands.ctypes.data
+        self.numbers = made.add(self.parts.kernels, iter(addresses))
+        self.operands, self.table = made.finished()
+        self.keep += made.keep
+        self.arena_bytes += made.private_bytes
+        self.flops, self.bytes, self.work = made.flops, made.bytes, made.work
 
-    def _own(self, s: Slot, copies: int = 1) -> int:
-        """Return the address of fresh memory for a slot, kept as long as the layout."""
-        nbytes = evaluate(s.size, self.sizes) * np.dtype(s.dtype).itemsize * copies
-        memory = np.zeros(nbytes + ALIGNMENT, np.uint8)
-        self.keep.append(memory)
-        return -(-memory.ctypes.data // ALIGNMENT) * ALIGNMENT
-
-    def _fill(self, place: int, s: Slot, part: int) -> None:
-        if s.kind == "size":
-            self.operands[place] = evaluate(s.size, self.sizes)
-        elif s.kind == "blas":
-            self.operands[place] = blas.address(s.routine, s.dtype)
-        elif s.kind == "scratch":
-            self.operands[place] = self._own(s)
-        elif s.kind == "partial":
-            step = evaluate(s.size, self.sizes) * np.dtype(s.dtype).itemsize
-            self.operands[place] = self.sums[s.node] + part * step
-        elif s.kind == "partials":
-            self.operands[place] = self.sums[s.node]
-        elif s.kind == "parts":
-            self.operands[place] = self.parts_of[s.node]
-        else:
-            t = self.plan.in_place.get(s.node, s.node)
-            fixed = self._fixed_address(t)
-            if fixed is None:
-                self.slots.setdefault(t, []).append(place)
-            else:
-                self.operands[place] = fixed
+    def _place_of(self, t: Tensor, cell: int) -> int:
+        """Return the address of a tensor; 0 for one that is bound at each call."""
+        t = self.plan.in_place.get(t, t)
+        fixed = self._fixed_address(t)
+        if fixed is None:
+            self.slots.setdefault(t, []).append(cell)
+        return fixed or 0
 
     def _view(self, t: Tensor) -> np.ndarray:
         """Return an array over a tensor's memory."""
@@ -324,9 +276,8 @@ class Layout:
 
     def _run_checked(self) -> None:
         """Run kernel by kernel; raise at the first node that makes a NaN."""
-        numbers = [n for n, _ in self.parts.kernels]
         for n, group in enumerate(self.plan.groups):
-            rows = [row for row, m in enumerate(numbers) if m == n]
+            rows = [row for row, m in enumerate(self.numbers) if m == n]
             prepare(self.table[rows].copy(), self.threads)()
             for t in group.members:
                 looked = t in self.plan.stored and is_float(t.dtype)

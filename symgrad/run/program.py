@@ -12,6 +12,7 @@ import numpy as np
 
 from symgrad.declare import conditions
 from symgrad.declare.tensor import Tensor
+from symgrad.emit.kernels import texts as emitted
 from symgrad.run import kernels
 from symgrad.run.arrays import ArgumentBinder, ArgumentSpec
 from symgrad.run.declared import Declared
@@ -36,7 +37,7 @@ class Program(Declared):
     def __init__(self, parts: Parts, declaration: Declaration) -> None:
         super().__init__(declaration, parts.params)
         self._parts = parts
-        texts = [k.text for _, k in parts.kernels]
+        texts = [k.text for k in emitted(parts.kernels)]
         start = time.perf_counter()
         self._addresses = kernels.addresses(texts)
         parts.seconds["compile"] = time.perf_counter() - start
@@ -145,7 +146,7 @@ class Program(Declared):
         """The emitted Numba source, each kernel headed by the formula it computes."""
         parts: list[str] = []
         seen: dict[str, int] = {}
-        for _, k in self._parts.kernels:
+        for k in emitted(self._parts.kernels):
             if k.text not in seen:
                 seen[k.text] = len(seen)
                 parts.append(f"# kernel {seen[k.text]}\n{k.text}")
@@ -158,14 +159,14 @@ class Program(Declared):
         ``arena_bytes``, ``compile_seconds``, ``load_seconds``, ``cache_hits`` and the
         seconds of each stage.
         """
-        k = self._parts.kernels
+        found = list(emitted(self._parts.kernels))
         layout = self._last
         if layout is None and not _names_of(self._parts):
             layout = self._layout({})
         seconds = self._parts.seconds
         return {
-            "kernels": len(k),
-            "unique_kernels": len({x.text for _, x in k}),
+            "kernels": len(found),
+            "unique_kernels": len({k.text for k in found}),
             "flops": layout.flops if layout else None,
             "bytes": layout.bytes if layout else None,
             "arena_bytes": layout.arena_bytes if layout else None,

@@ -12,11 +12,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from symgrad.declare import dtypes
+from symgrad.declare.bodies import siblings
 from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.dims import Size, product
 from symgrad.declare.linear_algebra import LinearAlgebra
-from symgrad.declare.tensor import Constant, Input, Param, Reshape, Tensor, topological
+from symgrad.declare.loop import Scan
+from symgrad.declare.tensor import Reshape, Tensor, topological
 from symgrad.schedule.contraction import Gemm, as_gemm
+from symgrad.schedule.loops import Source, Step, base, is_leaf, sources_of
 from symgrad.schedule.packing import as_packed
 from symgrad.schedule.terms import (
     Apply,
@@ -43,13 +46,15 @@ class Group:
     Attributes:
         kind: ``rows`` (elementwise, with reductions of trailing axes), ``gemm`` (the
             same behind a matrix product), ``sum`` (a sum of matrix products), ``nest``
-            (any other reduction), ``running`` (a cumulative reduction), ``scatter``, or
-            ``matrix`` (linear algebra, for each matrix of a batch).
+            (any other reduction), ``running`` (a cumulative reduction), ``scatter``,
+            ``matrix`` (linear algebra, for each matrix of a batch) or ``loop``.
         domain: the extents of all loops.
         split: how many leading loops are rows; None while nothing is reduced.
         members: the nodes, operands before users.
         gemm: the matrix product that the other members follow.
         columns: the members that are sums over the rows, a value for each inner point.
+        sources: where the operands of a loop lie, by formal.
+        step: how a loop runs.
     """
 
     kind: str
@@ -58,6 +63,8 @@ class Group:
     members: list[Tensor] = field(default_factory=list)
     gemm: Gemm | None = None
     columns: set[Tensor] = field(default_factory=set)
+    sources: dict[Tensor, Source] = field(default_factory=dict)
+    step: Step | None = None
 
     def level(self, t: Tensor) -> str:
         """Return for what ``t`` has a value: ``full``, ``row`` or ``column``."""
@@ -84,18 +91,6 @@ class Group:
         return shape[:split] == self.domain[:split] and (
             not rest or (len(shape) == len(self.domain) and all(n == 1 for n in rest))
         )
-
-
-def is_leaf(t: Tensor) -> bool:
-    """Return True for a tensor whose memory exists before any kernel runs."""
-    return isinstance(t.op, Input | Param | Constant)
-
-
-def base(t: Tensor) -> Tensor:
-    """Return the tensor whose memory a reshape looks at."""
-    while isinstance(t.op, Reshape):
-        t = t.args[0]
-    return t
 
 
 def is_row_reduction(t: Tensor) -> bool:
@@ -172,13 +167,18 @@ def fuse(outputs: Sequence[Tensor]) -> tuple[list[Group], Reading]:
     reading = Reading()
     reading.force(base(t) for t in outputs)
     reading.force(base(t) for t in order if isinstance(t.op, Reshape))
+    loops = {}
+    for results in siblings(order).values():
+        sources = sources_of(results)
+        loops[results[0]] = Group("loop", (), None, results, sources=sources)
+        reading.force(x.tensor for x in sources.values() if is_virtual(x.tensor))
     gemms = {}
     for t in order:
         found = as_gemm(t, reading.forced) or as_packed(t, reading.forced)
         if found is not None:
             gemms[t] = found
             reading.force(found.copied)
-    fuser = _Fuser(reading, gemms)
+    fuser = _Fuser(reading, gemms, loops)
     for t in order:
         leaf = is_leaf(t) or isinstance(t.op, Reshape)
         if not leaf and (not is_virtual(t) or t in reading):
@@ -187,14 +187,23 @@ def fuse(outputs: Sequence[Tensor]) -> tuple[list[Group], Reading]:
 
 
 class _Fuser:
-    def __init__(self, reading: Reading, gemms: dict[Tensor, Gemm]) -> None:
-        self.reading, self.gemms = reading, gemms
+    def __init__(
+        self,
+        reading: Reading,
+        gemms: dict[Tensor, Gemm],
+        loops: dict[Tensor, Group],
+    ) -> None:
+        self.reading, self.gemms, self.loops = reading, gemms, loops
         self.groups: list[Group] = []
         self.home: dict[Tensor, int] = {}
 
     def place(self, t: Tensor) -> None:
         if isinstance(t.op, LinearAlgebra):
             self._place_matrices(t)
+            return
+        if isinstance(t.op, Scan):
+            if t in self.loops:
+                self._start(self.loops[t])
             return
         c: Comprehension = t.op  # type: ignore[assignment]
         if t in self.gemms:
@@ -234,7 +243,7 @@ class _Fuser:
         self._start(Group("matrix", batch, len(batch), [t]))
 
     def _start(self, group: Group) -> None:
-        self.home[group.members[0]] = len(self.groups)
+        self.home |= dict.fromkeys(group.members, len(self.groups))
         self.groups.append(group)
 
     def _new_group(self, t: Tensor, c: Comprehension, loads: list[Load]) -> Group:
@@ -350,6 +359,8 @@ def _users(groups: list[Group], reading: Reading) -> dict[Tensor, list[Tensor]]:
 
 def reads_of(g: Group, t: Tensor, reading: Reading) -> list[Tensor]:
     """Return the tensors in memory that a member of a group reads."""
+    if g.kind == "loop":
+        return list(dict.fromkeys(base(x.tensor) for x in g.sources.values()))
     if g.gemm is not None and t is g.gemm.node:
         return [base(g.gemm.left.tensor), base(g.gemm.right.tensor)]
     if isinstance(t.op, LinearAlgebra):

@@ -10,12 +10,11 @@ from symgrad.notation.listing import WIDEST, statements
 from symgrad.schedule.fuse import (
     Group,
     Reading,
-    base,
     fuse,
-    is_leaf,
     is_row_reduction,
     reads_of,
 )
+from symgrad.schedule.loops import base, is_leaf, plan_step
 from symgrad.schedule.terms import loop_index, strides
 
 
@@ -53,6 +52,9 @@ class Plan:
         listed = set(members)
         lines = []
         for n, g in enumerate(self.groups):
+            if g.step is not None:
+                lines += _describe_loop(n, g, shown)
+                continue
             rows = "" if g.split is None else f", {g.split} of them over rows"
             lines.append(f"kernel {n}: {g.kind}, loops {print_shape(g.domain)}{rows}")
             for t in topological(g.members):
@@ -72,6 +74,15 @@ class Plan:
         if t in self.in_place:
             return f" -> {self.in_place[t].name}, in place"
         return " -> memory" if t in self.stored else ""
+
+
+def _describe_loop(n: int, g: Group, shown: Mapping[Tensor, tuple[str, str]]) -> list:
+    """Return the lines of a loop: its results, and the kernels of a step."""
+    assert g.step is not None
+    where = ", from the last" if g.step.loop.reverse else ""
+    lines = [f"kernel {n}: loop, {g.step.loop.length} steps{where}"]
+    lines += [f"    {shown[t][0]}    # {shown[t][1]} -> memory" for t in g.members]
+    return lines + ["  | " + line for line in str(g.step.plan).splitlines()]
 
 
 def schedule(
@@ -98,6 +109,10 @@ def schedule(
     for t in topological(targets):
         if isinstance(t.op, Reshape) and not is_leaf(base(t)):
             stored.add(base(t))
+    for g in groups:
+        if g.kind == "loop":
+            stored |= set(g.members)
+            g.step = plan_step(g.members, g.sources, schedule)
     if store_all:
         stored |= {t for g in groups for t in g.members}
     in_place, copies = _place_updates(groups, reads, updates, outputs, reading)

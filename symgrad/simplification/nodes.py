@@ -10,6 +10,7 @@ from symgrad.declare import build, dtypes
 from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.dims import evaluate, names, product
 from symgrad.declare.linear_algebra import LinearAlgebra
+from symgrad.declare.loop import Final, Stacked, States
 from symgrad.declare.tensor import Reshape, Shape, Tensor, make
 from symgrad.simplification.order import Key, structural_key
 from symgrad.simplification.structure import is_identity, structure
@@ -53,7 +54,9 @@ class Facts:
 
 
 def kind(t: Tensor) -> str:
-    """Return leaf, reshape, matrix, scatter, reduction, movement, cast or elementwise.
+    """Return the kind of a node.
+
+    It is leaf, reshape, matrix, loop, scatter, reduction, movement, cast, elementwise.
 
     Any other is a statement.  A matrix is an operation of linear algebra.  A cast is a
     movement that changes the type and nothing else; one that does both is a statement.
@@ -71,6 +74,7 @@ def kind(t: Tensor) -> str:
 
 
 _OTHERS = {Reshape: "reshape", LinearAlgebra: "matrix"}
+_OTHERS |= dict.fromkeys((Final, States, Stacked), "loop")
 
 
 def passes(t: Tensor) -> bool:

@@ -7,6 +7,7 @@ from hashlib import blake2b
 
 from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.linear_algebra import LinearAlgebra
+from symgrad.declare.loop import Final, Formal, Loop, Stacked, States
 from symgrad.declare.tensor import (
     Constant,
     Input,
@@ -15,6 +16,7 @@ from symgrad.declare.tensor import (
     Reshape,
     SizeOf,
     Tensor,
+    topological,
 )
 
 #: Scalar constants come last; else the deeper node comes first, then by content.
@@ -45,7 +47,24 @@ def _content(op: Op) -> bytes:
             return f"{op.name} {op.transposed}".encode()
         case Reshape():
             return f"reshape {op.shape}".encode()
+        case Formal():
+            return f"formal {op.number}".encode()
+        case Final() | States():
+            return _loop(op.loop, ()) + f"{type(op).__name__} {op.number}".encode()
+        case Stacked():
+            return _loop(op.loop, (op.value,))
     raise AssertionError(op)
+
+
+def _loop(loop: Loop, values: tuple[Tensor, ...]) -> bytes:
+    """Return what identifies a loop, and values of its body."""
+    keys: dict[Tensor, Key] = {}
+    outputs = [*loop.updates, *values]
+    for t in topological(outputs):
+        keys[t] = structural_key(t, [keys[a] for a in t.args])
+    parts = loop.length, loop.sequences, loop.reverse, loop.recompute
+    inside = b"|".join(keys[t][2] for t in outputs)
+    return blake2b(f"loop {parts}".encode() + inside, digest_size=12).digest()
 
 
 def _statement(c: Comprehension) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from symgrad.declare import build
-from symgrad.declare.tensor import Tensor, scalar_value
+from symgrad.declare.tensor import Constant, Tensor, scalar_value
 from symgrad.simplification import (
     constants,
     contractions,
@@ -17,6 +17,7 @@ from symgrad.simplification import (
     sums,
 )
 from symgrad.simplification.engine import Rewriter, Rule
+from symgrad.simplification.loops import with_simple_loops
 from symgrad.simplification.nodes import (
     Facts,
     Rewrite,
@@ -92,7 +93,7 @@ def _head(t: Tensor) -> str:
     if scalar_value(t) is not None:
         return "number"
     found = kind(t)
-    return "constant" if found == "leaf" and not t.name else found
+    return "constant" if isinstance(t.op, Constant) else found
 
 
 _SUMS = ("add", "sub")
@@ -100,6 +101,7 @@ _MADE_OF_ONE = {"matrix", "abs", "div"}
 _SORT = (Rule("", sort_operands),)
 _KINDS: dict[str, tuple[Rule, ...]] = {
     "leaf": (),
+    "loop": (),
     "reshape": movements.RESHAPE,
     "matrix": linear_algebra.MATRIX,
     "movement": movements.MOVEMENT,
@@ -130,6 +132,18 @@ def rewritten(
         final: nothing will be derived from the result: ``stop_gradient`` may go.
         trace: keep the list of rules.
     """
+    found, log = _walked(outputs, final, trace)
+    again = with_simple_loops(found, lambda step: rewritten(step, final)[0])
+    if again is None:
+        return found, log
+    found, more = _walked(again, final, trace)
+    return found, [*log, *more]
+
+
+def _walked(
+    outputs: Sequence[Tensor], final: bool, trace: bool
+) -> tuple[list[Tensor], list[Rewrite]]:
+    """Return the outputs after as many walks over the graph as it takes."""
     book = _FINAL if final else _DERIVABLE
     found = list(outputs)
     log: list[Rewrite] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from symgrad.declare.bodies import substitute
 from symgrad.declare.build import broadcast_to
 from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.tensor import (
@@ -15,7 +16,6 @@ from symgrad.declare.tensor import (
     print_shape,
     topological,
 )
-from symgrad.derivation.batch import substitute
 from symgrad.derivation.jacobian import by_forward, by_reverse
 from symgrad.derivation.reverse import (
     check_wrt,

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from symgrad.declare import dtypes
+from symgrad.declare.bodies import substitute
 from symgrad.declare.tensor import Shape, Tensor, as_tensor, constant, input
-from symgrad.derivation.batch import substitute
 from symgrad.errors import DTypeError
 from symgrad.transforms.arguments import as_leaf, element_types
 from symgrad.transforms.trees import Tree, flatten, paths, unflatten

@@ -22,7 +22,7 @@ from symgrad.drawing.labels import (
 )
 from symgrad.drawing.measure import norms
 from symgrad.drawing.views import Backward, Graph
-from symgrad.emit.kernels import emit
+from symgrad.emit.kernels import emit, texts
 from symgrad.errors import SymgradError
 from symgrad.notation.mathml import math_element, mathml_text, name, row, sign
 from symgrad.schedule.plan import schedule
@@ -192,7 +192,7 @@ class _Facts:
         if key not in self.kernels:
             try:
                 plan = schedule(simplify_outputs([isolated(box)[0]]))
-                text = "\n\n".join(k.text for _, k in emit(plan))
+                text = "\n\n".join(k.text for k in texts(emit(plan)))
             except SymgradError:  # nothing computes it: a view, a constant
                 text = ""
             known = self.sources.setdefault(text, len(self.sources)) if text else None

@@ -82,5 +82,5 @@ def functions() -> dict[str, Callable[..., Any]]:
         "lgamma": special.gammaln,
         "digamma": special.digamma,
         "trigamma": lambda x: special.polygamma(1, x),
-        "polygamma": special.polygamma,
+        "polygamma": lambda n, x: special.polygamma(n.astype(int), x),
     }

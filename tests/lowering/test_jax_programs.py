@@ -51,7 +51,13 @@ def test_random_programs_agree(program):
 
 
 #: What the two may differ in, where JAX's own function is less exact (float64).
-LOOSE = {"digamma": 1e-8, "lgamma": 1e-8, "trigamma": 1e-8, "erfc": 1e-12}
+LOOSE = {
+    "digamma": 1e-8,
+    "lgamma": 1e-8,
+    "trigamma": 1e-8,
+    "polygamma": 1e-8,
+    "erfc": 1e-12,
+}
 POINTS = [-np.inf, -3.5, -1.0, -0.25, -0.0, 0.0, 0.3, 1.0, 2.5, 40.0, np.inf, np.nan]
 
 
@@ -72,11 +78,23 @@ def test_scalar_functions_agree(fn):
     found = np.asarray(sg.compile(inputs, y, backend="jax")(*columns))
     assert found.dtype == wanted.dtype
     keep = slice(None)
-    if fn in ("lgamma", "digamma", "trigamma", "floordiv", "mod", "pow"):
+    if fn in ("lgamma", "digamma", "trigamma", "polygamma", "floordiv", "mod", "pow"):
         keep = np.isfinite(wanted) & np.isfinite(found)  # poles and what NumPy warns of
     np.testing.assert_allclose(
         found[keep], wanted[keep], rtol=LOOSE.get(fn, 1e-13), atol=1e-14
     )
+
+
+def test_linear_algebra():
+    A, b = sg.input("A", ("k", 3, 3), "float64"), sg.input("b", (3,), "float64")
+    sign, logarithm = sg.linalg.slogdet(A)
+    outputs = [sg.linalg.inv(A), sg.linalg.solve(A, b), sg.linalg.det(A)]
+    outputs += [sign, logarithm, sg.linalg.cholesky(A @ A.mT)]
+    values = np.random.default_rng(0).normal(size=(2, 3, 3)), np.arange(3.0)
+    wanted = sg.compile([A, b], outputs)(*values)
+    found = sg.compile([A, b], outputs, backend="jax")(*values)
+    for got, want in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-9)
 
 
 def test_integers_gathers_and_empty_axes():

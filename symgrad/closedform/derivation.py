@@ -121,7 +121,7 @@ class Derivation:
 
     # -- as a function -----------------------------------------------------------------
 
-    def compile(self) -> Function:
+    def compile(self) -> Callable[..., Any]:
         """Return the derivative as a compiled function.
 
         Its arguments are the inputs in order of their names (for scalars: numbers or
@@ -129,11 +129,15 @@ class Derivation:
         is stable first: exact where the formula as written gives NaN.
         """
         inputs, _, result = self._graph()
-        return Function(inputs, result)
+        return Function(inputs, result).quickest()
 
     def code(self) -> str:
-        """Return the source of the kernels that ``compile`` runs."""
-        return self.compile().source
+        """Return the source of what ``compile`` runs: a function of floats, or kernels.
+
+        The compiled function of scalars takes arrays too, which go to kernels.
+        """
+        inputs, _, result = self._graph()
+        return Function(inputs, result).source
 
     def check(self, points: int = 5, seed: int = 0) -> Report:
         """Compare the derivative with finite differences in float64.

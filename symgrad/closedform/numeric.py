@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from symgrad.closedform.convert import graph_of, scalar_expression
-from symgrad.closedform.python import function, source
+from symgrad.closedform.python import ERRORS, function, guarded, source
 from symgrad.declare.build import broadcast_to
 from symgrad.declare.dims import names as size_names
 from symgrad.declare.tensor import Tensor, input
-from symgrad.derivation.reverse import flatten, unflatten
+from symgrad.derivation.reverse import flatten
 from symgrad.errors import DerivationError, GraphError
 from symgrad.pipeline import compile
 
@@ -47,15 +47,26 @@ class Function:
     def _python(self) -> str | None:
         """Return the derivative as a Python function of floats, if it is one."""
         try:
-            outputs = [scalar_expression(t) for t in flatten(self.result)]
+            return source(self.names, _expressions(self.result))
         except DerivationError:
             return None
-        return source(self.names, outputs)
 
     @property
     def source(self) -> str:
         """The source of what is called: a Python function of floats, or kernels."""
         return self._text or str(self._program.source)
+
+    def quickest(self) -> Callable[..., Any]:
+        """Return a Python function of floats that asks this one for all the rest.
+
+        If there is none, this one is returned.
+        """
+        text = self._text
+        made = None if text is None else guarded(text, self.names, self)
+        if made is None:
+            return self
+        made.source = text  # type: ignore[attr-defined]
+        return made
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         """Return the derivative at these values of the inputs."""
@@ -73,12 +84,8 @@ class Function:
                 return self._of_arrays([np.asarray(a) for a in args])
         if self._plain is not None:
             try:
-                found = self._plain(*args)
-                if self._single:
-                    return found
-                several = found if type(found) is tuple else (found,)
-                return unflatten(self.result, several)
-            except (ValueError, ZeroDivisionError, OverflowError):
+                return self._plain(*args)
+            except ERRORS:
                 pass  # infinity or NaN on the way: the program knows them
         found = self._program(*(np.asarray(a, np.float64) for a in args))
         return found.item() if self._single else found
@@ -108,6 +115,13 @@ class Function:
         if isinstance(found, list):
             return [np.broadcast_to(f, (arrays[0].size,)).reshape(shape) for f in found]
         return np.broadcast_to(found, (arrays[0].size,)).reshape(shape).copy()
+
+
+def _expressions(result: Any) -> Any:
+    """Return the expressions of nested lists of scalars."""
+    if isinstance(result, list):
+        return [_expressions(r) for r in result]
+    return scalar_expression(result)
 
 
 def _over(result: Any, wide: dict[Tensor, Tensor]) -> Any:

@@ -1,5 +1,6 @@
 """``sg.derive``: worked texts, tensors, conversions, the command."""
 
+import math
 import xml.etree.ElementTree
 
 import numpy as np
@@ -219,3 +220,35 @@ def test_linear_algebra_in_texts(text, wrt, wanted):
     found = sg.derive(text, wrt, dims=dims)
     assert str(found).splitlines()[-1] == wanted
     assert found.check().ok
+
+
+def test_compiled_functions_of_floats():
+    f = sg.derive("x*y + exp(x)", "x").compile()
+    assert f(0.0, 2.0) == f(y=2.0, x=0.0) == f(0, y=2) == 3.0
+    assert type(f(1, 2)) is float
+    assert f(1000.0, 1.0) == math.inf  # where Python raises OverflowError
+    assert np.array_equal(f(np.zeros(2), np.ones(2)), [2.0, 2.0])
+    assert f.source.splitlines()[-1] == "    return exp(x) + y"
+    with pytest.raises(sg.GraphError, match="depends on x, y, but 1 values"):
+        f(1.0)
+    with pytest.raises(TypeError, match="takes from 0 to 2 positional arguments"):
+        f(1.0, 2.0, 3.0)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'z'"):
+        f(1.0, z=2.0)
+
+
+@pytest.mark.parametrize("name", ["exp", "t0", "lambda_", "type", "x1"])
+def test_compiled_functions_by_any_name(name):
+    f = sg.derive(f"sin({name})*{name}", name).compile()
+    assert f(0.5) == f(**{name: 0.5}) == pytest.approx(0.9182165, abs=1e-6)
+
+
+def test_hessians_of_floats_are_nested_lists():
+    f = sg.derive("x**2*y", ["x", "y"], order=2).compile()
+    assert f(2.0, 3.0) == [[6.0, 4.0], [4.0, 0.0]]
+
+
+def test_a_branch_that_is_not_taken_is_not_computed():
+    f = sg.derive("where(x > 0, log(x)*x, 0)", "x").compile()
+    assert f(0.0) == f(-1.0) == 0.0
+    assert f(1.0) == 1.0

@@ -20,6 +20,7 @@ from symgrad.nn.losses import (
     mse,
 )
 from symgrad.nn.normalize import layer_norm, rms_norm
+from symgrad.nn.recurrent import gru, lstm
 from symgrad.nn.windows import conv2d
 
 __all__ = [
@@ -29,10 +30,12 @@ __all__ = [
     "conv2d",
     "cross_entropy",
     "embedding",
+    "gru",
     "huber",
     "layer_norm",
     "linear",
     "lora",
+    "lstm",
     "mlp",
     "mse",
     "multi_head_attention",

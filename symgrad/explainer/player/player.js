@@ -201,8 +201,8 @@
     $("show-chapters").onclick = () => toggle("chapters");
     $("show-board").onclick = () => toggle("board");
     $("theme").onclick = () => {
-      const dark = getComputedStyle(root).colorScheme.includes("dark");
-      root.dataset.theme = dark ? "light" : "dark";
+      const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+      root.dataset.theme = (root.dataset.theme || system) === "dark" ? "light" : "dark";
     };
     $("motion").onclick = () => motion(!state.motion);
     const list = $("chapters").querySelector("ol");

@@ -263,8 +263,15 @@ _NAMES = {codec.kind: name for name, codec in _CODECS.items()}
 
 
 def write_operation(op: Op, arrays: Arrays) -> dict[str, Any]:
-    """Return an operation as JSON."""
-    name = _NAMES[type(op)]
+    """Return an operation as JSON.
+
+    Raises:
+        GraphError: files have no form for it.
+    """
+    name = _NAMES.get(type(op))
+    if name is None:
+        kind = type(op).__name__.lower()
+        raise GraphError(f"a program with the operation {kind} cannot be saved yet")
     return {"op": name, **_CODECS[name].write(op, arrays)}
 
 

@@ -27,16 +27,16 @@ SCALE = 0.4  # about 1/√BLOCKS
 @cache
 def substitute() -> Subject:
     """Return a residual network on handwritten digits."""
-    return _residual_network("the built-in digits network", own=False)
+    return _residual_network("the built-in digits network")
 
 
 @cache
 def default() -> Subject:
     """Return the same network as the model that the page is about."""
-    return _residual_network("this model", own=True)
+    return _residual_network("this model")
 
 
-def _residual_network(name: str, own: bool) -> Subject:
+def _residual_network(name: str) -> Subject:
     with exact_scope(""):  # outside of any that the caller is in
         images, labels = digits()
         x, y = input("X", ("n", 64)), input("y", ("n",), dtype="int64")
@@ -46,7 +46,7 @@ def _residual_network(name: str, own: bool) -> Subject:
                 h = residual(_block)(h)
         loss = cross_entropy(linear(h, 10, name="head"), y)
     data = {"X": images[:SAMPLES], "y": labels[:SAMPLES]}
-    return Subject(loss, data, name=name, own=own)
+    return Subject(loss, data, name=name)
 
 
 def _block(h: Tensor) -> Tensor:
@@ -75,4 +75,4 @@ def transformer() -> Subject:
         logits = linear(FUNCTIONS["mean"](h, axis=1), 10, name="head")
         loss = cross_entropy(logits, y)
     data = {"X": images[:SAMPLES].reshape(-1, 8, 8), "y": labels[:SAMPLES]}
-    return Subject(loss, data, name="the built-in transformer on digits", own=False)
+    return Subject(loss, data, name="the built-in transformer on digits")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -142,8 +141,3 @@ def width(size: float, sizes: list[float], widest: float) -> float:
 def sized(share: float) -> str:
     """Return a share as a percentage."""
     return "–" if math.isnan(share) else f"{share:.0%}"
-
-
-def lane(**parts: Any) -> dict[str, Any]:
-    """Return a lane of a picture of roads."""
-    return parts

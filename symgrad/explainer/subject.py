@@ -54,7 +54,6 @@ class Subject:
     Attributes:
         loss, data, params: the model and its arrays.
         name: what a caption calls it.
-        own: is it the user's?
         given: how many samples there were before some were chosen.
     """
 
@@ -64,10 +63,9 @@ class Subject:
         data: Mapping[str, Any],
         params: Mapping[str, Any] | None = None,
         name: str = "this model",
-        own: bool = True,
         rate: float | None = None,
     ) -> None:
-        self.loss, self.name, self.own = loss, name, own
+        self.loss, self.name = loss, name
         self.model: Model = model_of(loss)
         self.params: Mapping[str, Any] = (
             init(loss, seed=0) if params is None else params

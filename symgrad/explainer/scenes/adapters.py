@@ -8,7 +8,7 @@ from typing import Any
 
 from symgrad.declare import dtypes
 from symgrad.declare.ops.contract import matmul
-from symgrad.declare.tensor import Param, Tensor, input, param
+from symgrad.declare.tensor import Param, Tensor, exact_scope, input, param
 from symgrad.derivation.reverse import grad, reverse
 from symgrad.explainer import builtin
 from symgrad.explainer import markup as m
@@ -121,8 +121,6 @@ def _unfrozen(loss: Tensor, weight: Tensor) -> Tensor:
     if isinstance(weight.op, Param) and weight.op.trainable:
         return loss
     scope, _, name = name_of(weight).rpartition("/")
-    from symgrad.declare.tensor import exact_scope
-
     with exact_scope(scope):
         assert isinstance(weight.op, Param)
         free = param(name, _sizes(weight), weight.op.init, dtype=weight.dtype)

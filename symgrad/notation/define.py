@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from symgrad.declare.linear_algebra import LinearAlgebra
+from symgrad.declare.loop import Scan
 from symgrad.declare.tensor import Input, Param, Reshape, SizeOf, Tensor, topological
 from symgrad.notation import algebra
 from symgrad.notation.indexed import Indexed
@@ -183,6 +184,6 @@ class Definitions:
 
 
 def _is_leaf(t: Tensor) -> bool:
-    return isinstance(t.op, Input | Param | SizeOf) or (
+    return isinstance(t.op, Input | Param | SizeOf | Scan) or (
         not t.args and not hasattr(t.op, "reads")
     )

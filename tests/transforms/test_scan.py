@@ -357,3 +357,15 @@ def test_errors(call, error, message):
 
     with pytest.raises(error, match=re.escape(message)):
         call(sg.input("x", (4,)))
+
+
+def test_another_float_type_reaches_into_the_step():
+    x = sg.input("x", (5, 3))
+    last, ys = sg.scan(lambda h, x: (sg.tanh(h + x), h), sg.zeros(3), x)
+    loss = sg.sum(last) + sg.sum(ys**2)
+    values, h, total = RNG.normal(size=(5, 3)), np.zeros(3), 0.0
+    for row in values:
+        total, h = total + (h**2).sum(), np.tanh(h + row)
+    (found,) = sg.compile([x], [loss], dtype="float64")(values)
+    np.testing.assert_allclose(found, total + h.sum(), rtol=1e-12)
+    assert str(loss) == "Σ(scan_1) + ‖scan_2‖²"

@@ -8,11 +8,12 @@ from rich.console import Console
 
 from . import report, runner, startup
 from .machine import Roofline, description
-from .peers import DERIVATIVES, MODULES
+from .peers import FAMILIES
 from .workloads import WORKLOADS
 
 STARTUP = "startup"
 NAMES = [*WORKLOADS, STARTUP]
+PEERS = sorted({peer for family in FAMILIES.values() for peer in family})
 
 
 def parse(arguments=None):
@@ -35,7 +36,11 @@ def parse(arguments=None):
         options.peers.append("torch.compile")
     for kind, given, known in (
         ("workload", options.names, NAMES),
-        ("peer", options.peers, list(MODULES | DERIVATIVES)),
+        (
+            "peer",
+            options.peers,
+            PEERS,
+        ),
     ):
         if unknown := [name for name in given if name not in known]:
             parser.error(

@@ -14,7 +14,7 @@ import signal
 import time
 from pathlib import Path
 
-from .peers import DERIVATIVES, MODULES
+from .peers import FAMILIES
 from .workloads import WORKLOADS
 
 PATIENCE = 600
@@ -77,7 +77,7 @@ def serve(pipe, peer, workload):
 
 def _build(session, peer, workload):
     workload = WORKLOADS[workload]
-    name = (DERIVATIVES if workload.is_derivative else MODULES)[peer]
+    name = FAMILIES[workload.family][peer]
     module = importlib.import_module(f".peers.{name}", __package__)
     arrays = workload.arrays()
     session["before"] = _peak_memory()

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from . import derivatives
+from . import derivatives, models
 
 LEARNING_RATE = 0.1
 
@@ -26,7 +26,7 @@ class Workload:
     arrays: Callable[[], dict[str, np.ndarray]]
     bytes: int
     flops: int
-    is_derivative: bool = False  # in float64, and of the peers for derivatives
+    family: str = "operations"  # of which peers; derivatives are in float64
 
 
 def _normal(rng, *shape):
@@ -84,10 +84,26 @@ def mlp(*widths, batch):
 
 def derivative(name, title, task, arrays, elements, flops=0):
     """A derivative: so many numbers read and written, and this arithmetic."""
-    return Workload(name, title, task, arrays, 8 * elements, flops, is_derivative=True)
+    return Workload(name, title, task, arrays, 8 * elements, flops, "derivatives")
+
+
+def model(name, title, task, arrays, flops):
+    """A step of SGD: every parameter that learns is read and written."""
+
+    def moved():
+        made = arrays()
+        learning = sum(made[n].size for n in models.trainable(made))
+        return 4 * (learning + sum(a.size for a in made.values()))
+
+    return Workload(name, title, task, arrays, moved(), flops, "models")
 
 
 ROWS = 4 * 4096 * 1024
+TOKENS = 16 * models.CONTEXT
+CHARACTER_FLOPS = (
+    models.LAYERS * models.block_flops(TOKENS, models.WIDTH, models.CONTEXT)
+    + 6 * TOKENS * models.WIDTH * models.LETTERS
+)
 
 WORKLOADS = {
     w.name: w
@@ -134,6 +150,41 @@ WORKLOADS = {
             call_arrays,
             bytes=0,
             flops=0,
+        ),
+        model(
+            "transformer-block",
+            "transformer block, width 256, 8 heads, 8×128 tokens: SGD step",
+            models.BLOCK,
+            models.block_arrays,
+            models.block_flops(8 * 128, 256, 128),
+        ),
+        model(
+            "characters",
+            "character transformer, 4 layers of 128, 16×128 letters: SGD step",
+            models.CHARACTERS,
+            models.character_arrays,
+            CHARACTER_FLOPS,
+        ),
+        model(
+            "characters-lora",
+            "the same: only LoRA of rank 8 on queries and values learns",
+            models.CHARACTERS,
+            models.lora_arrays,
+            CHARACTER_FLOPS * 2 // 3,
+        ),
+        model(
+            "cnn",
+            "CNN of 3 layers on 28×28, batch 64: SGD step",
+            models.CNN,
+            models.cnn_arrays,
+            models.conv_flops(),
+        ),
+        model(
+            "residual-100",
+            "residual MLP, 100 layers of 64, batch 32: SGD step",
+            models.DEEP,
+            models.deep_arrays,
+            100 * 6 * 32 * 64 * 64,
         ),
         derivative(
             "hessian-quadratic",

@@ -16,11 +16,18 @@ MODULES = {
     "torch.compile": "torch_compile_peer",
     "numpy": "numpy_peer",
 }
+#: The same for models that people train.
+MODELS = {
+    name: f"{name.replace('.', '_')}_models"
+    for name in ("symgrad", "jax", "torch", "torch.compile")
+}
 #: The same for derivatives, which have peers of their own.
 DERIVATIVES = {
     name: f"{name}_derivatives"
     for name in ("symgrad", "jax", "torch", "casadi", "sympy", "numpy")
 }
+
+FAMILIES = {"operations": MODULES, "models": MODELS, "derivatives": DERIVATIVES}
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ _LAZY = {
     "optim": "symgrad.train.optim",
     "linalg": "symgrad.declare.ops.linalg",
     "nn": "symgrad.nn",
+    "random": "symgrad.declare.random",
     "formula": "symgrad.notation",
     "latex": "symgrad.notation",
     "draw": "symgrad.drawing",
@@ -71,7 +72,7 @@ _LAZY = {
     "explain": "symgrad.explainer.public",
     "gradient_bound": "symgrad.prediction.bound",
 }
-_MODULES = ("interop", "linalg", "nn", "optim")
+_MODULES = ("interop", "linalg", "nn", "optim", "random")
 
 globals().update(_FUNCTIONS)
 

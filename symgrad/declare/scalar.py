@@ -138,6 +138,8 @@ FUNCTIONS: dict[str, Function] = {
     "trigamma": Function(slopes=("polygamma(2, x)",)),
     # of a whole order x
     "polygamma": Function(2, slopes=("0", "polygamma(x + 1, y)")),
+    "threefry": Function(2, "same", slopes=("0", "0")),  # bits of key and counter
+    "fold_bits": Function(1, "same", slopes=("0",)),  # both halves of 64 as one
 }
 
 INFIX = {

@@ -117,6 +117,10 @@ def _integer(fn: str, args: list[str]) -> str | None:
             return f"select({x} > 0, {x}, 0)"
         case "stop_gradient" | "floor" | "ceil" | "trunc" | "round":
             return x
+        case "threefry":
+            return f"threefry({x}, {args[1]})"
+        case "fold_bits":
+            return f"({x} >> 32 ^ {x}) & 0xFFFFFFFF"
         case "square":
             return f"{x} * {x}"
         case "abs":
@@ -142,7 +146,8 @@ def _integer(fn: str, args: list[str]) -> str | None:
 
 #: Rough cost of a scalar function, in additions: decides recomputation and threads.
 COST = {"div": 4, "sqrt": 6, "rsqrt": 8, "reciprocal": 4, "pow": 40, "mod": 10}
-COST |= {"polygamma": 2000} | dict.fromkeys(("lgamma", "digamma", "trigamma"), 60)
+COST |= {"polygamma": 2000}
+COST |= dict.fromkeys(("lgamma", "digamma", "trigamma", "threefry"), 60)
 COST |= dict.fromkeys(
     [
         "exp",

@@ -38,7 +38,7 @@ _ARITHMETIC: tuple[str, ...] = (
     "minimum",
     "select",
 )
-_ARITHMETIC += ("floor_divide", "floor_modulo")
+_ARITHMETIC += ("floor_divide", "floor_modulo", "threefry")
 
 
 @dataclass(frozen=True)

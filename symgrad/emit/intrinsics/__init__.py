@@ -22,6 +22,7 @@ from symgrad.emit.intrinsics.blas import (
     trsm_f32,
     trsm_f64,
 )
+from symgrad.emit.intrinsics.counters import threefry
 from symgrad.emit.intrinsics.lapack import getrf_f32, getrf_f64, potrf_f32, potrf_f64
 from symgrad.emit.intrinsics.operands import (
     at,
@@ -74,6 +75,7 @@ __all__ = [
     "select",
     "syrk_f32",
     "syrk_f64",
+    "threefry",
     "trsm_f32",
     "trsm_f64",
     "write_b1",

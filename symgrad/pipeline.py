@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from symgrad.declare import dtypes
 from symgrad.declare.conditions import conditional
 from symgrad.declare.dims import names
+from symgrad.declare.mode import in_mode
 from symgrad.declare.retype import retyped
 from symgrad.declare.tensor import Input, Param, Tensor, as_tensor, topological
 from symgrad.derivation.reverse import flatten, unflatten
@@ -93,7 +94,7 @@ def compile(
     if backend not in ("numba", "jax"):
         raise CompileError(f"backend is 'numba' or 'jax', not {backend!r}")
     updates = dict(updates or {})
-    targets = [as_tensor(t) for t in flatten(outputs)]
+    targets = in_mode([as_tensor(t) for t in flatten(outputs)], training=False)
     _check_updates(updates)
     if dtype is not None:
         inputs, targets, updates = _retyped(inputs, targets, updates, dtype)

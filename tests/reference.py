@@ -43,11 +43,31 @@ SCALAR = {
     "lgamma": scipy.special.gammaln, "digamma": scipy.special.digamma,
     "trigamma": lambda x: scipy.special.polygamma(1, x),
     "polygamma": scipy.special.polygamma,
+    "threefry": lambda k, c: threefry(k, c),
+    "fold_bits": lambda x: (x >> 32 ^ x) & 0xFFFFFFFF,
 }  # fmt: skip
 REDUCE = {
     "sum": (np.sum, 0), "prod": (np.prod, 1), "max": (np.max, -np.inf),
     "min": (np.min, np.inf), "any": (np.any, False), "all": (np.all, True),
 }  # fmt: skip
+
+
+def threefry(key, counter):
+    """Threefry-2x32 with 20 rounds, from the paper of Salmon et al. (2011)."""
+    key, counter = (np.asarray(a).astype(np.uint64) for a in (key, counter))
+    low = np.uint64(0xFFFFFFFF)
+    k = [(key >> np.uint64(32)).astype(np.uint32), (key & low).astype(np.uint32)]
+    k.append(k[0] ^ k[1] ^ np.uint32(0x1BD11BDA))
+    x = (counter >> np.uint64(32)).astype(np.uint32) + k[0]
+    y = (counter & low).astype(np.uint32) + k[1]
+    for turn in range(20):
+        r = ((13, 15, 26, 6), (17, 29, 16, 24))[turn // 4 % 2][turn % 4]
+        x = x + y
+        y = (y << np.uint32(r) | y >> np.uint32(32 - r)) ^ x
+        if turn % 4 == 3:
+            n = turn // 4 + 1
+            x, y = x + k[n % 3], y + k[(n + 1) % 3] + np.uint32(n)
+    return (x.astype(np.uint64) << np.uint64(32) | y).astype(np.int64)
 
 
 def evaluate_graph(outputs, values, sizes=None):

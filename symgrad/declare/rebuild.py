@@ -24,15 +24,17 @@ def rebuilt(
     """
     found: dict[Tensor, Tensor] = dict(replaced)
     for node in topological(outputs):
-        if node in found:
-            continue
-        args = [found[a] for a in node.args]
-        if all(new is old for new, old in zip(args, node.args, strict=True)):
-            found[node] = node
-            continue
-        with exact_scope(node.scope):
-            if isinstance(node.op, Comprehension):
-                found[node] = apply(node.op, args, node.dtype)
-            else:
-                found[node] = make(node.op, args, node.shape, node.dtype)
+        if node not in found:
+            found[node] = rebuilt_node(node, found)
     return [found[t] for t in outputs]
+
+
+def rebuilt_node(node: Tensor, found: Mapping[Tensor, Tensor]) -> Tensor:
+    """Return a node on the counterparts of its operands; itself if they are its own."""
+    args = [found[a] for a in node.args]
+    if all(new is old for new, old in zip(args, node.args, strict=True)):
+        return node
+    with exact_scope(node.scope):
+        if isinstance(node.op, Comprehension):
+            return apply(node.op, args, node.dtype)
+        return make(node.op, args, node.shape, node.dtype)

@@ -41,6 +41,7 @@ class Param:
     name: str
     init: Any = "glorot_uniform"
     trainable: bool = True
+    following: Any = field(default=None, repr=False)  # see ``mode.state``
 
 
 @dataclass(frozen=True)

@@ -83,4 +83,17 @@ def functions() -> dict[str, Callable[..., Any]]:
         "digamma": special.digamma,
         "trigamma": lambda x: special.polygamma(1, x),
         "polygamma": lambda n, x: special.polygamma(n.astype(int), x),
+        "threefry": _threefry,
+        "fold_bits": lambda x: (x >> 32 ^ x) & 0xFFFFFFFF,
     }
+
+
+def _threefry(key: Any, counter: Any) -> Any:
+    """Return 64 random bits of a key and counters, all as int64."""
+    import jax.numpy as jnp
+    from jax.extend.random import threefry2x32_p
+
+    key, counter = jnp.broadcast_arrays(key, counter)
+    words = [half for v in (key, counter) for half in (v >> 32, v)]
+    high, low = threefry2x32_p.bind(*(w.astype(jnp.uint32) for w in words))
+    return high.astype(jnp.int64) << 32 | low.astype(jnp.int64)

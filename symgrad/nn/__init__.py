@@ -19,6 +19,7 @@ from symgrad.nn.losses import (
     huber,
     mse,
 )
+from symgrad.nn.modal import batch_norm, dropout
 from symgrad.nn.normalize import layer_norm, rms_norm
 from symgrad.nn.recurrent import gru, lstm
 from symgrad.nn.windows import conv2d
@@ -26,9 +27,11 @@ from symgrad.nn.windows import conv2d
 __all__ = [
     "adapt",
     "attention",
+    "batch_norm",
     "binary_cross_entropy_with_logits",
     "conv2d",
     "cross_entropy",
+    "dropout",
     "embedding",
     "gru",
     "huber",

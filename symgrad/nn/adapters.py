@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from symgrad.declare.mode import LEAVES
 from symgrad.declare.ops import FUNCTIONS
 from symgrad.declare.ops.contract import matmul
 from symgrad.declare.rebuild import rebuilt
@@ -74,7 +75,7 @@ def frozen(p: Tensor) -> Tensor:
     """Return the parameter declared anew as one that is not trainable."""
     assert isinstance(p.op, Param)
     assert p.name is not None
-    if not p.op.trainable:
+    if not p.op.trainable and p.op.following is None:
         return p
     scope, _, name = p.name.rpartition("/")
     with exact_scope(scope):
@@ -101,7 +102,7 @@ def adapt(t: Any, change: Callable[[Tensor], Tensor | None]) -> Any:
     leaves = flatten(t)
     found: dict[Tensor, Tensor] = {}
     for p in topological(leaves):
-        if not isinstance(p.op, Param):
+        if not isinstance(p.op, Param) or p in LEAVES:
             continue
         new = change(p)
         if new is None:

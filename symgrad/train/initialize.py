@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from symgrad.declare.mode import LEAVES
 from symgrad.declare.tensor import Param, Tensor, print_shape, topological
 from symgrad.derivation.reverse import flatten
 from symgrad.errors import DTypeError, GraphError, ShapeError
@@ -67,7 +68,11 @@ def parameters(t: Any) -> list[Tensor]:
     for leaf in flatten(t):
         if not isinstance(leaf, Tensor):
             raise GraphError(f"expected tensors, not {type(leaf).__name__} {leaf!r}")
-    found = [n for n in topological(flatten(t)) if isinstance(n.op, Param)]
+    found = [
+        n
+        for n in topological(flatten(t))
+        if isinstance(n.op, Param) and n not in LEAVES
+    ]
     check_names(found)
     return found
 

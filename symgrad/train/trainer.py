@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from symgrad.declare import dtypes
-from symgrad.declare.tensor import Param, Tensor, print_shape
+from symgrad.declare.mode import KEY, following, in_mode
+from symgrad.declare.tensor import Param, Tensor, print_shape, topological
 from symgrad.derivation.reverse import flatten, grad, unflatten
 from symgrad.errors import GraphError, ShapeError
 from symgrad.pipeline import compile
-from symgrad.train import checkpoint
-from symgrad.train.data import Dataset, as_input, check_keys, inputs_of
+from symgrad.train import checkpoint as files
+from symgrad.train.accumulate import Accumulation
+from symgrad.train.data import Batch, Dataset, as_input, check_keys, inputs_of
 from symgrad.train.history import History
 from symgrad.train.initialize import (
     check_names,
@@ -25,6 +28,7 @@ from symgrad.train.initialize import (
     stream,
 )
 from symgrad.train.optim import Optimizer
+from symgrad.train.plan import Plan, Saved
 from symgrad.train.progress import Silent, shown_on_stderr
 from symgrad.train.watch import Watch
 
@@ -42,6 +46,8 @@ class Trainer:
         watch: keep the loss of each step in ``losses`` and now and then the sizes of
             gradient and update in ``statistics``; show them, and stop at the first NaN,
             naming the node that made it.
+        params: initial values by name, in place of those declared; for example the
+            ``params`` of another trainer, whose model this one builds on.
 
     Attributes:
         history: one row for each completed epoch.
@@ -60,8 +66,10 @@ class Trainer:
         seed: int = 0,
         threads: int | None = None,
         watch: bool = False,
+        params: Mapping[str, Any] | None = None,
     ) -> None:
         trainable, frozen = _leaves(loss)
+        (trained,) = in_mode([loss], training=True)
         if not isinstance(optimizer, Optimizer):
             raise GraphError(
                 f"optimizer is one of sg.optim, such as sg.optim.Adam(1e-3), not "
@@ -70,28 +78,59 @@ class Trainer:
         self.loss, self.optimizer = loss, optimizer
         self._seed, self._threads = checked_seed(seed), threads
         self._inputs = {name_of(t): t for t in inputs_of([loss])}
-        gradients = grad(loss, trainable)
+        gradients = grad(trained, trainable)
+        state = _next_state(trained, frozen)
         updates = optimizer.updates(trainable, gradients)
+        updates.values |= state
         check_names([*updates.values, *frozen, updates.rate])
         self._names = [name_of(p) for p in (*trainable, *frozen)]
         self._arrays = init([loss, *updates.values, updates.rate], self._seed)
+        if KEY in state:
+            key = np.int64((self._seed & 0x7FFFFFFF) << 32)
+            self._arrays[name_of(KEY)] = np.array(key)
+        self._take(params)
         self._rate = self._arrays[name_of(updates.rate)]
         self._step = self._arrays[name_of(updates.step)]
         self.program = compile(
-            list(self._inputs.values()), loss, threads=threads, updates=updates.values
+            list(self._inputs.values()),
+            trained,
+            threads=threads,
+            updates=updates.values,
         )
         self.program.bind(self._arrays)
         self._watch = (
             Watch(
-                list(self._inputs.values()), loss, gradients, self._arrays, self._rate
+                list(self._inputs.values()),
+                trained,
+                gradients,
+                self._arrays,
+                self._rate,
             )
             if watch
             else None
         )
+        self._step_parts = (trained, trainable, gradients, optimizer, state)
+        self._accumulation: Accumulation | None = None
         self._programs: dict[tuple[Tensor, ...], Any] = {}
         self.history = History()
         self.epochs = 0
         self._unfinished: dict[str, Any] | None = None
+
+    def _take(self, params: Mapping[str, Any] | None) -> None:
+        """Put given initial values in place of the declared ones."""
+        for name, value in ({} if params is None else params).items():
+            if name not in self._names:
+                raise GraphError(
+                    f"params: the model has no parameter {name!r}; its parameters are "
+                    f"{', '.join(self._names)}"
+                )
+            array, given = self._arrays[name], np.asarray(value)
+            if given.shape != array.shape:
+                raise ShapeError(
+                    f"params: {name!r} has the shape {print_shape(given.shape)}, not "
+                    f"{print_shape(array.shape)}"
+                )
+            array[...] = given
 
     @property
     def steps(self) -> int:
@@ -147,6 +186,28 @@ class Trainer:
             return self._watch.step(self.program, list(batch))
         return float(self.program(*batch))
 
+    def _advance_by(self, batches: Iterator[Batch], counts: list[int]) -> float:
+        """Make a step on the next batches, of so many samples."""
+        taken = [next(batches)[: len(self._inputs)] for _ in counts]
+        if self._accumulation is None:
+            return self._advance(taken[0])
+        self._rate[...] = self.optimizer.rate(int(self._step))
+        return self._accumulation.step(taken, counts)
+
+    def _prepare(self, accumulate: int) -> None:
+        """Compile what adds gradients, where steps are made of several batches."""
+        if not isinstance(accumulate, int) or accumulate < 1:
+            raise GraphError(f"accumulate is an integer of at least 1: {accumulate!r}")
+        if accumulate == 1:
+            self._accumulation = None
+        elif self._watch is not None:
+            raise GraphError("watch=True looks at single batches; leave out accumulate")
+        elif self._accumulation is None:
+            inputs = list(self._inputs.values())
+            self._accumulation = Accumulation(
+                inputs, *self._step_parts, self._arrays, self._threads
+            )
+
     # -- epochs ------------------------------------------------------------------------
 
     def fit(
@@ -158,6 +219,9 @@ class Trainer:
         metrics: Metrics | None = None,
         shuffle: bool = True,
         progress: bool = True,
+        accumulate: int = 1,
+        checkpoint: Any = None,
+        every: int | None = None,
     ) -> History:
         """Train for ``epochs`` more epochs; return the history of all so far.
 
@@ -175,6 +239,9 @@ class Trainer:
                 there are any, else on ``data``.
             shuffle: take the samples in a new random order in each epoch.
             progress: show a bar on a terminal, or some lines elsewhere.
+            accumulate: make a step of so many batches at a time.
+            checkpoint: a path to ``save`` to after each epoch, and when interrupted.
+            every: save after so many steps as well.
         """
         if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 0:
             raise GraphError(f"epochs is a non-negative integer, not {epochs!r}")
@@ -186,12 +253,15 @@ class Trainer:
         if validation is not None:
             other = Dataset("validation", validation, self._with(metrics))
             other.check_batch_size(batch_size)
-        position = self._position(len(samples), batch_size, shuffle)
-        done = (self.steps - position["begun"]) * batch_size
+        self._prepare(accumulate)
+        saved = Saved(self.save, checkpoint, every)
+        plan = Plan(batch_size, accumulate, shuffle)
+        position = self._position(len(samples), plan)
+        done = (self.steps - position["begun"]) * plan.size
         first, last = self.epochs, self.epochs + epochs
-        with shown_on_stderr(progress, first, last, len(samples), done) as shown:
+        with saved, shown_on_stderr(progress, first, last, len(samples), done) as shown:
             while self.epochs < last:
-                row = self._epoch(samples, batch_size, shuffle, shown)
+                row = self._epoch(samples, plan, shown, saved)
                 if other is not None:
                     found = self._evaluate(other, metrics, batch_size, self.loss)
                     row |= {f"validation_{n}": value for n, value in found.items()}
@@ -201,34 +271,37 @@ class Trainer:
                 self.epochs += 1
                 self.history.add(row)
                 shown.epoch(row)
+                saved.epoch()
         return self.history
 
-    def _position(self, samples: int, batch_size: int, shuffle: bool) -> dict[str, Any]:
+    def _position(self, samples: int, plan: Plan) -> dict[str, Any]:
         """Return where the current epoch began; an interrupted one goes on."""
-        kind = {"samples": samples, "batch_size": batch_size, "shuffle": shuffle}
+        kind = {"samples": samples, **asdict(plan)}
         now = self._unfinished
-        if now is None or any(now[k] != v for k, v in kind.items()):
+        if now is None or any(now.get(k) != v for k, v in kind.items()):
             now = kind | {"begun": self.steps, "loss": 0.0, "weight": 0, "seconds": 0.0}
         self._unfinished = now
         return now
 
     def _epoch(
-        self, data: Dataset, batch_size: int, shuffle: bool, shown: Silent
+        self, data: Dataset, plan: Plan, shown: Silent, saved: Saved
     ) -> dict[str, float]:
-        now = self._position(len(data), batch_size, shuffle)
+        now = self._position(len(data), plan)
         rng = stream(self._seed, f"\0epoch {self.epochs}")  # no parameter's name
-        order = rng.permutation(len(data)) if shuffle else None
+        order = rng.permutation(len(data)) if plan.shuffle else None
         began = time.perf_counter() - now["seconds"]
-        start = (self.steps - now["begun"]) * batch_size
+        start = (self.steps - now["begun"]) * plan.size
         left = len(data) - start
-        for batch in data.batches(batch_size, order, start):
-            loss = self._advance(batch[: len(self._inputs)])
-            count = min(batch_size, left)
+        batches = data.batches(plan.batch_size, order, start)
+        while left:
+            count = min(plan.size, left)
+            loss = self._advance_by(batches, plan.counts(count))
             left -= count
             now["loss"] += loss * count
             now["weight"] += count
             now["seconds"] = time.perf_counter() - began
             shown.batch(loss, count, self._watched())
+            saved.step()
         return {
             "epoch": self.epochs + 1,
             "loss": now["loss"] / max(now["weight"], 1),
@@ -259,8 +332,10 @@ class Trainer:
         return unflatten(t, program(*ordered))
 
     def _program_for(self, outputs: list[Tensor]) -> tuple[list[Tensor], Any]:
-        known = self._programs.get(tuple(outputs))
+        wanted = tuple(outputs)
+        known = self._programs.get(wanted)
         if known is None:
+            outputs = in_mode(outputs, training=False)
             missing = [p for p in parameters(outputs) if p.name not in self._arrays]
             if missing:
                 raise GraphError(
@@ -272,7 +347,7 @@ class Trainer:
             program.bind(
                 {n: self._arrays[n] for n in map(name_of, parameters(outputs))}
             )
-            known = self._programs[tuple(outputs)] = (inputs, program)
+            known = self._programs[wanted] = (inputs, program)
         return known
 
     def _with(self, metrics: Metrics) -> list[Tensor]:
@@ -320,7 +395,7 @@ class Trainer:
             "unfinished": self._unfinished,
             "history": self.history,
         }
-        checkpoint.write(path, self._arrays, facts)
+        files.write(path, self._arrays, facts)
 
     def load(self, path: Any) -> None:
         """Take everything from a file that ``save`` wrote for this model and optimizer.
@@ -328,8 +403,8 @@ class Trainer:
         Raises:
             FormatError: it cannot be read or does not fit; nothing is changed then.
         """
-        arrays, facts = checkpoint.read(path)
-        checkpoint.check(path, arrays, self._arrays)
+        arrays, facts = files.read(path)
+        files.check(path, arrays, self._arrays)
         self._seed, self.epochs = facts["seed"], facts["epochs"]
         self._unfinished = facts["unfinished"]
         self.history = History(facts["history"])
@@ -360,6 +435,16 @@ def _leaves(loss: Any) -> tuple[list[Tensor], list[Tensor]]:
             "one with sg.param"
         )
     return trainable, frozen
+
+
+def _next_state(trained: Tensor, frozen: Sequence[Tensor]) -> dict[Tensor, Tensor]:
+    """Return state -> its value after a step: running means, and the random key."""
+    new = {s: value for s in frozen if (value := following(s)) is not None}
+    found = dict(zip(new, in_mode(list(new.values()), training=True), strict=True))
+    if any(node is KEY for node in topological([trained, *found.values()])):
+        key: Any = KEY
+        found[KEY] = key + 1
+    return found
 
 
 def _checked_metrics(metrics: Any) -> Metrics:

@@ -59,13 +59,15 @@ LOOSE = {
     "erfc": 1e-12,
 }
 POINTS = [-np.inf, -3.5, -1.0, -0.25, -0.0, 0.0, 0.3, 1.0, 2.5, 40.0, np.inf, np.nan]
+BITS = [0, 1, -1, 2**40 + 3, -(2**63)]
 
 
 @pytest.mark.parametrize("fn", FUNCTIONS)
 def test_scalar_functions_agree(fn):
-    kinds = {"bool": "bool", "float": "float64"}
+    kinds = {"bool": "bool", "float": "float64", "integer": "int64"}
     kind = "bool" if fn in ("and", "or", "xor", "not") else "float"
-    points = [False, True] if kind == "bool" else POINTS
+    kind = "integer" if fn in ("threefry", "fold_bits") else kind
+    points = {"bool": [False, True], "float": POINTS, "integer": BITS}[kind]
     arity = FUNCTIONS[fn].arity
     grid = np.stack(np.meshgrid(*[points] * min(arity, 2))).reshape(min(arity, 2), -1)
     columns = [grid[n % len(grid)].astype(kinds[kind]) for n in range(arity)]

@@ -1,0 +1,119 @@
+"""Training and evaluation: what a graph does differently while it is trained.
+
+``TRAINING`` is a leaf that is True in a trainer's step and False everywhere else.  It
+has no value at run time: before a graph is compiled, each choice by it is replaced by
+the branch that is taken, so that the other one costs nothing.
+
+>>> import symgrad as sg
+>>> x = sg.input("x", ("n",))
+>>> y = choose(sg.relu(x), x)
+>>> in_mode([y], training=True)[0] is sg.relu(x), in_mode([y], training=False)[0] is x
+(True, True)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from symgrad.declare import build
+from symgrad.declare.build import elementwise
+from symgrad.declare.comprehension import Comprehension
+from symgrad.declare.rebuild import rebuilt_node
+from symgrad.declare.tensor import (
+    Param,
+    Tensor,
+    constant,
+    make,
+    param,
+    print_shape,
+    topological,
+)
+from symgrad.errors import ShapeError
+
+#: True while training; never left in a graph that is compiled.
+TRAINING = make(Param("training", False, False), (), (), "bool")
+#: The random key of a training step: a trainer gives it and counts it on.
+KEY = make(Param("training/key", 0, False), (), (), "int64")
+#: Leaves that are no parameters of a model.
+LEAVES = frozenset((TRAINING, KEY))
+
+
+def choose(training: Tensor, evaluation: Tensor) -> Tensor:
+    """Return the first tensor while training, and the second one otherwise.
+
+    Raises:
+        ShapeError: their shapes differ.
+    """
+    if training.shape != evaluation.shape:
+        raise ShapeError(
+            f"in training, {training.describe()} takes the place of "
+            f"{evaluation.describe()}, but has another shape"
+        )
+    return elementwise("select", TRAINING, training, evaluation)
+
+
+def state(
+    name: str,
+    shape: Iterable[int],
+    init: Any,
+    dtype: str,
+    following: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """Return a parameter that is not learned, but computed anew in each training step.
+
+    Args:
+        name: prefixed with the current scope.
+        shape: integers.
+        init: its value at the start.
+        dtype: float32 or float64.
+        following: from the parameter to its value after a step.
+    """
+    s = param(name, shape, init, trainable=False, dtype=dtype)
+    new = following(s)
+    if (new.shape, new.dtype) != (s.shape, s.dtype):
+        raise ShapeError(
+            f"the state {s.describe()} cannot become {new.describe()}; a value of "
+            f"{print_shape(s.shape)} is needed"
+        )
+    object.__setattr__(s.op, "following", new)  # once, before anyone has seen it
+    return s
+
+
+def following(p: Tensor) -> Tensor | None:
+    """Return what a training step makes of a ``state``; None for other parameters."""
+    return p.op.following if isinstance(p.op, Param) else None
+
+
+def in_mode(outputs: Sequence[Tensor], training: bool) -> list[Tensor]:
+    """Return the outputs as they are in training, or in evaluation."""
+    order = topological(outputs)
+    if not any(node is TRAINING for node in order):
+        return list(outputs)
+    found: dict[Tensor, Tensor] = {TRAINING: constant(training)}
+    for node in order:
+        if node in found:
+            continue
+        branch = _branch(node, training)
+        if branch is None:
+            found[node] = rebuilt_node(node, found)
+        else:
+            found[node] = build.broadcast_to(found[branch], node.shape)
+    return [found[t] for t in outputs]
+
+
+def _branch(node: Tensor, training: bool) -> Tensor | None:
+    """Return the operand that a choice by the mode takes; None for other nodes."""
+    c = node.op
+    if not isinstance(c, Comprehension) or c.reduce or c.guards or c.target is not None:
+        return None
+    if c.body.fn != "select" or any(a.fn != "read" for a in c.body.args):
+        return None
+    condition, first, second = (
+        node.args[c.reads[a.value].operand] for a in c.body.args
+    )
+    taken = first if training else second
+    pairs = zip(taken.shape[::-1], node.shape[::-1], strict=False)
+    fits = all(s in (1, t) for s, t in pairs)
+    same = taken.dtype == node.dtype
+    return taken if condition is TRAINING and fits and same else None

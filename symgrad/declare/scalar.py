@@ -136,8 +136,7 @@ FUNCTIONS: dict[str, Function] = {
     "lgamma": Function(slopes=("digamma(x)",)),
     "digamma": Function(slopes=("trigamma(x)",)),
     "trigamma": Function(slopes=("polygamma(2, x)",)),
-    # of a whole order x
-    "polygamma": Function(2, slopes=("0", "polygamma(x + 1, y)")),
+    "polygamma": Function(2, slopes=("0", "polygamma(x + 1, y)")),  # x is whole
     "threefry": Function(2, "same", slopes=("0", "0")),  # bits of key and counter
     "fold_bits": Function(1, "same", slopes=("0",)),  # both halves of 64 as one
 }

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from symgrad.declare import dtypes
-from symgrad.declare.mode import KEY, following, in_mode
-from symgrad.declare.tensor import Param, Tensor, print_shape, topological
+from symgrad.declare.mode import KEY, in_mode
+from symgrad.declare.tensor import Tensor, print_shape
 from symgrad.derivation.reverse import flatten, grad, unflatten
 from symgrad.errors import GraphError, ShapeError
 from symgrad.pipeline import compile
@@ -27,12 +26,11 @@ from symgrad.train.initialize import (
     parameters,
     stream,
 )
+from symgrad.train.loss import Metrics, checked_metrics, leaves_of, next_state
 from symgrad.train.optim import Optimizer
 from symgrad.train.plan import Plan, Saved
 from symgrad.train.progress import Silent, shown_on_stderr
 from symgrad.train.watch import Watch
-
-Metrics = Mapping[str, Tensor]
 
 
 class Trainer:
@@ -68,7 +66,7 @@ class Trainer:
         watch: bool = False,
         params: Mapping[str, Any] | None = None,
     ) -> None:
-        trainable, frozen = _leaves(loss)
+        trainable, frozen = leaves_of(loss)
         (trained,) = in_mode([loss], training=True)
         if not isinstance(optimizer, Optimizer):
             raise GraphError(
@@ -79,7 +77,7 @@ class Trainer:
         self._seed, self._threads = checked_seed(seed), threads
         self._inputs = {name_of(t): t for t in inputs_of([loss])}
         gradients = grad(trained, trainable)
-        state = _next_state(trained, frozen)
+        state = next_state(trained, frozen)
         updates = optimizer.updates(trainable, gradients)
         updates.values |= state
         check_names([*updates.values, *frozen, updates.rate])
@@ -245,7 +243,7 @@ class Trainer:
         """
         if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 0:
             raise GraphError(f"epochs is a non-negative integer, not {epochs!r}")
-        metrics = _checked_metrics(metrics)
+        metrics = checked_metrics(metrics)
         measured = self._with({} if validation is not None else metrics)
         samples = Dataset("data", data, measured)
         batch_size = samples.check_batch_size(batch_size)
@@ -360,7 +358,7 @@ class Trainer:
         batch_size: int = 256,
     ) -> dict[str, float]:
         """Return the loss and the metrics, each as its mean over the samples."""
-        metrics = _checked_metrics(metrics)
+        metrics = checked_metrics(metrics)
         samples = Dataset("data", data, self._with(metrics))
         size = samples.check_batch_size(batch_size)
         return self._evaluate(samples, metrics, size, self.loss)
@@ -412,50 +410,3 @@ class Trainer:
             self._arrays[name][...] = array
         if self._watch is not None:
             self._watch.forget()
-
-
-def _leaves(loss: Any) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the trainable and the frozen parameters of a checked loss."""
-    if not isinstance(loss, Tensor):
-        raise GraphError(f"the loss is a tensor, not {type(loss).__name__} {loss!r}")
-    if loss.shape != () or not dtypes.is_float(loss.dtype):
-        raise ShapeError(
-            f"the loss is one float, but {loss.describe()} is {loss.dtype} of shape "
-            f"{print_shape(loss.shape)}; take its mean"
-        )
-    trainable: list[Tensor] = []
-    frozen: list[Tensor] = []
-    for p in parameters(loss):
-        assert isinstance(p.op, Param)
-        learns = p.op.trainable and dtypes.is_float(p.dtype)
-        (trainable if learns else frozen).append(p)
-    if not trainable:
-        raise GraphError(
-            f"the loss {loss.describe()} depends on no trainable parameter; declare "
-            "one with sg.param"
-        )
-    return trainable, frozen
-
-
-def _next_state(trained: Tensor, frozen: Sequence[Tensor]) -> dict[Tensor, Tensor]:
-    """Return state -> its value after a step: running means, and the random key."""
-    new = {s: value for s in frozen if (value := following(s)) is not None}
-    found = dict(zip(new, in_mode(list(new.values()), training=True), strict=True))
-    if any(node is KEY for node in topological([trained, *found.values()])):
-        key: Any = KEY
-        found[KEY] = key + 1
-    return found
-
-
-def _checked_metrics(metrics: Any) -> Metrics:
-    """Return metrics as a dict from names to tensors."""
-    if metrics is None:
-        return {}
-    if not isinstance(metrics, Mapping) or not all(
-        isinstance(n, str) and isinstance(t, Tensor) for n, t in metrics.items()
-    ):
-        raise GraphError(
-            f"metrics is a dict from names to tensors, not {metrics!r}; for example "
-            "{'accuracy': sg.mean(sg.argmax(logits, -1) == y)}"
-        )
-    return metrics

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.dtypes import is_float
+from symgrad.declare.loop import Scan
 from symgrad.declare.tensor import (
     Constant,
     Input,
@@ -58,6 +59,8 @@ class Labels:
     def _formula(self, box: Box, term: Term | None) -> str:
         if isinstance(box.head.op, Reshape):
             return f"reshape({self.shown(box.head.args[0])})"
+        if isinstance(box.head.op, Scan):
+            return f"scan({', '.join(map(self.shown, box.sources))})"
         if term is None:
             return f"{len(box.members)} operations"
         names = {s: self.names[s] for s in box.sources}

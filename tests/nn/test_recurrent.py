@@ -121,3 +121,8 @@ def test_errors():
         sg.nn.gru(x, 4, initial=sg.zeros(3))
     with pytest.raises(sg.ShapeError, match="features is an integer"):
         sg.nn.lstm(x, 0)
+
+
+def test_the_loop_is_one_box():
+    ys, _ = sg.nn.lstm(sg.input("x", ("n", 6, INPUTS)), WIDTH, name="r")
+    assert "scan(x, W, U, b)" in sg.draw(sg.sum(ys**2)).dot

@@ -13,7 +13,7 @@ from symgrad.emit.matrices import emit_matrices
 from symgrad.emit.nests import emit_nest
 from symgrad.emit.rows import emit_rows
 from symgrad.emit.writer import KernelText, Slot, Writer
-from symgrad.schedule.fuse import Group
+from symgrad.schedule.group import Group
 from symgrad.schedule.loops import Source, Step, elements
 from symgrad.schedule.plan import Plan
 

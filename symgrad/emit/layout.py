@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from symgrad.declare.dims import Size, product
 from symgrad.declare.tensor import Shape, Tensor
-from symgrad.schedule.fuse import Group, Reading
+from symgrad.schedule.group import Group
+from symgrad.schedule.reading import Reading
 from symgrad.schedule.terms import (
     Apply,
     AxisValue,
@@ -32,8 +33,8 @@ class Layout:
 
 
 def product_of(g: Group) -> set[Tensor]:
-    """Return the matrix product that a group follows, if there is one."""
-    return {g.gemm.node} if g.gemm else set()
+    """Return the members that matrix products make."""
+    return {t for t in g.members if g.product(t) is not None}
 
 
 def layout_of(g: Group, reading: Reading) -> Layout:
@@ -75,7 +76,7 @@ def _uses(g: Group, reading: Reading) -> tuple[list[Load], set[int]]:
     extents = g.domain
     for t in g.members:
         steps = strides(t.shape)
-        if g.level(t) == "column":
+        if g.level(t) in ("column", "tail"):
             continue
         if t.shape == extents or t.ndim <= len(extents):
             linear = tuple((a, s) for a, s in enumerate(steps) if t.shape[a] != 1)

@@ -14,7 +14,9 @@ from symgrad.declare.linear_algebra import LinearAlgebra
 from symgrad.declare.tensor import Tensor
 from symgrad.emit.scalars import literal
 from symgrad.emit.writer import KernelText, Writer, indent
-from symgrad.schedule.fuse import PIVOTS, Group, Reading
+from symgrad.schedule.fuse import PIVOTS
+from symgrad.schedule.group import Group
+from symgrad.schedule.reading import Reading
 from symgrad.schedule.terms import Apply, Load, Number, Resolver, strides
 
 

@@ -10,7 +10,8 @@ from symgrad.declare.tensor import Tensor
 from symgrad.emit.reductions import BLOCK, reduction_step
 from symgrad.emit.scalars import literal
 from symgrad.emit.writer import KernelText, Writer, indent
-from symgrad.schedule.fuse import Group, Reading
+from symgrad.schedule.group import Group
+from symgrad.schedule.reading import Reading
 from symgrad.schedule.terms import Load, Resolver, Term, convert, strides
 
 

@@ -13,11 +13,13 @@ from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.dims import Size, product
 from symgrad.declare.tensor import Tensor
 from symgrad.emit.layout import Layout, layout_of, product_of
-from symgrad.emit.matmul import PANEL, panel_loop, rows_of
+from symgrad.emit.matmul import panel_loop, panel_rows, rows_of
 from symgrad.emit.reductions import BLOCK, reduction_step
 from symgrad.emit.scalars import literal
 from symgrad.emit.writer import KernelText, Writer, indent
-from symgrad.schedule.fuse import Group, Reading, is_row_reduction
+from symgrad.schedule.contraction import Gemm
+from symgrad.schedule.group import Group, is_row_reduction
+from symgrad.schedule.reading import Reading
 from symgrad.schedule.terms import (
     Load,
     Local,
@@ -49,6 +51,7 @@ class _Rows:
         self._every_total: list[tuple[Tensor, str]] = []
         self.scratch: set[Tensor] = set()
         self.weight: dict[Tensor, int] = {}
+        self.tailed = {x.member for x in group.tails}
 
     # -- which pass computes what ----------------------------------------------------
 
@@ -130,14 +133,21 @@ class _Rows:
         if self.g.gemm is not None:
             k = self.g.gemm.k
             rows, elements = rows_of(self.g.gemm), self.g.gemm.n
+            k = sum((h.k for h in self.g.heads), start=k)
             cost = elements * (k * 2 + per_point)
             flops = rows * elements * k * 2
+            for x in self.g.tails:
+                flops = (
+                    flops + product(x.gemm.batch) * x.gemm.m * x.gemm.n * x.gemm.k * 2
+                )
         flops = flops + rows * elements * self.w.operations
         if not layout.flat and self.g.gemm is None and isinstance(elements, int):
             grain_rows = max(1, 512 // max(elements, 1))
         else:
             grain_rows = 1
-        grain = 4096 if layout.flat else (8 if self.g.gemm else grain_rows)
+        grain: Size = 4096 if layout.flat else (8 if self.g.gemm else grain_rows)
+        if self.g.gemm is not None and any(x.adds for x in self.g.tails):
+            grain = self.g.gemm.m  # the panels of a batch add up in one thread
         return KernelText(text, tuple(self.w.slots), rows, cost, flops, grain)
 
     def _flat(self, layout: Layout) -> list[str]:
@@ -239,7 +249,7 @@ class _Rows:
     def _runs_in(self, t: Tensor, number: int) -> bool:
         """Return True if a pass computes an element of ``t`` for each point."""
         if t in product_of(self.g):
-            return t in self.stored and self.panel[1]
+            return self.g.level(t) == "full" and t in self.stored and self.panels[t][1]
         row = self._row_level(t) and not self._reduces(t)
         return self.passes[t] == number and not row
 
@@ -258,7 +268,8 @@ class _Rows:
         self._totals: list[tuple[Tensor, str]] = []
         for t in self.g.members:
             if t in product_of(self.g):
-                self._take_product(t)
+                if self.g.level(t) == "full":
+                    self._take_product(t)
             elif self.passes[t] == number and self._column(t):
                 self._accumulate_column(t)
             elif self.passes[t] == number and not self._row_level(t):
@@ -274,7 +285,7 @@ class _Rows:
         self.weight[t] += sum(self.weight.get(x, 0) for x in again)
         if t in self.stored:
             self._keep(t, name)
-        elif self._needed_later(t) and not self._cheap(t):
+        elif t in self.tailed or (self._needed_later(t) and not self._cheap(t)):
             self.scratch.add(t)
             self._keep(t, name)
 
@@ -306,10 +317,14 @@ class _Rows:
         if t in self.stored:
             return self.w.tensor(t, write=True), False
         elements = product(n for _, n in self.layout.inner)
+        if t in self.tailed:
+            elements = elements * panel_rows(self.g)
         return self.w.scratch(t.dtype, elements, id(t)), True
 
     def _place(self, t: Tensor) -> str:
         """Return the offset of the current point in a member's memory."""
+        if t in self.tailed and t not in self.stored:
+            return self._panel_place()
         _, one_row = self._memory(t)
         shape = t.shape
         linear = [(a, s) for a, s in enumerate(strides(shape)) if shape[a] != 1]
@@ -440,25 +455,32 @@ class _Rows:
         """Return a function that puts the product of a panel before its rows."""
         if self.g.gemm is None:
             return None
-        node = self.g.gemm.node
-        self.done[node] = 0
-        self.panel = self._panel_memory(node)
-        return lambda lines: panel_loop(self.w, self.g.gemm, self.panel, lines)  # type: ignore[arg-type]
+        self.panels = {g.node: self._panel_memory(g) for g in self.g.panels}
+        self.done |= dict.fromkeys(self.panels, 0)
+        return lambda lines: panel_loop(self.w, self.g, self._factor, lines)
 
-    def _panel_memory(self, node: Tensor) -> tuple[str, bool]:
-        """Return where a panel's product goes: (memory, whether it is one panel)."""
-        if node in self.stored:
-            return self.w.tensor(node, write=True), False
+    def _factor(self, t: Tensor) -> tuple[str, bool]:
+        """Return the memory of what products make or take, a panel of it or all."""
+        return self.panels.get(t) or self._memory(t)
+
+    def _panel_place(self) -> str:
+        """Return the offset of the current point in memory for one panel."""
         assert self.g.gemm is not None
-        return self.w.scratch(node.dtype, self.g.gemm.n * PANEL, "panel"), True
+        row = self.w.step("(r - p)", self.g.gemm.n)
+        return " + ".join([row, *(self._inner_place())])
+
+    def _panel_memory(self, g: Gemm) -> tuple[str, bool]:
+        """Return where a panel's product goes: (memory, whether it is one panel)."""
+        if g.node in self.stored:
+            return self.w.tensor(g.node, write=True), False
+        elements = g.n * panel_rows(self.g)
+        return self.w.scratch(g.node.dtype, elements, ("panel", id(g.node))), True
 
     def _take_product(self, t: Tensor) -> None:
         """Read the element of the product that the row loops are at."""
-        memory, one_panel = self.panel
+        memory, one_panel = self.panels[t]
         if one_panel:
-            assert self.g.gemm is not None
-            row = self.w.step("(r - p)", self.g.gemm.n)
-            place = " + ".join([row, *(self._inner_place())])
+            place = self._panel_place()
         else:
             linear = [(a, s) for a, s in enumerate(strides(t.shape)) if t.shape[a] != 1]
             live = {a for a, _ in (*self.layout.rows, *self.layout.inner)}

@@ -82,7 +82,7 @@ class KernelText:
     rows: Size
     cost: Size
     flops: Size
-    grain: int = 1
+    grain: Size = 1
     serial: bool = False
 
 

@@ -107,7 +107,7 @@ class Table:
             elif s.kind in ("read", "write"):
                 self.bytes += self.nbytes(s.node) * self.times
         stride = len(k.slots) * 8 if copies > 1 else 0
-        grain = k.grain if split else 0
+        grain = evaluate(k.grain, self.sizes) if split else 0
         self.rows.append([fn, len(self.cells), 0, count, grain, stride])
         places = [[self.cell() for _ in k.slots] for _ in range(copies)]
         for part, cells in enumerate(places):

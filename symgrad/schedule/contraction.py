@@ -80,6 +80,51 @@ class Gemm:
     adds: bool = False
 
 
+@dataclass(frozen=True)
+class Tail:
+    """A product with a factor that another product's group makes panel by panel.
+
+    ``member`` is that factor, ``left`` whether it is the first one.  With ``adds`` the
+    product is summed over the rows of the panels, panel by panel; else each panel
+    gives its own rows of the result.
+    """
+
+    gemm: Gemm
+    member: Tensor
+    left: bool
+    adds: bool
+
+
+def as_tail(
+    host: Gemm | None, split: int | None, gemm: Gemm, factor: Matrix
+) -> Tail | None:
+    """Return how a product follows the panels of another, or None where it cannot.
+
+    Attention is the example: of the scores softmax(QKᵀ) and of their cotangents, the
+    products with V, K, Q and the cotangent of the result need a few rows at a time.
+    """
+    if host is None or split is None or gemm.adds or gemm.batch != host.batch:
+        return None
+    if factor.packing or gemm.result.packing or factor.constant != 0:
+        return None
+    if factor.batch != host.result.batch or gemm.left.tensor is gemm.right.tensor:
+        return None
+    by_rows = (factor.row, factor.column) == (host.result.row, 1)
+    by_columns = (factor.row, factor.column) == (1, host.result.row)
+    left = factor is gemm.left
+    other = gemm.right if left else gemm.left
+    if other.packing is not None:
+        return None
+    if left and by_rows and (gemm.m, gemm.k) == (host.m, host.n):
+        return Tail(gemm, factor.tensor, True, False)
+    added = gemm.k == host.m and bool(host.batch)
+    if left and by_columns and added and gemm.m == host.n:
+        return Tail(gemm, factor.tensor, True, True)
+    if not left and by_rows and added and gemm.n == host.n:
+        return Tail(gemm, factor.tensor, False, True)
+    return None
+
+
 def as_gemm(t: Tensor, forced: set[Tensor]) -> Gemm | None:
     """Return ``t`` as a matrix product, or None where it is not one."""
     c = t.op

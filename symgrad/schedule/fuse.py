@@ -8,152 +8,32 @@ the same indices; else it starts a group of its own.  So no cycle can arise.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 from symgrad.declare import dtypes
 from symgrad.declare.bodies import siblings
 from symgrad.declare.comprehension import Comprehension
-from symgrad.declare.dims import Size
+from symgrad.declare.dims import product
 from symgrad.declare.linear_algebra import LinearAlgebra
 from symgrad.declare.loop import Scan
 from symgrad.declare.tensor import Reshape, Tensor, topological
-from symgrad.schedule.contraction import Gemm, as_gemm
-from symgrad.schedule.loops import Source, Step, base, is_leaf, sources_of
+from symgrad.schedule.contraction import Gemm, as_gemm, as_tail
+from symgrad.schedule.group import Group
+from symgrad.schedule.loops import base, is_leaf, sources_of
 from symgrad.schedule.packing import as_packed
+from symgrad.schedule.reading import Reading, reads_of
 from symgrad.schedule.reducing import is_running, is_total, reduces_fast
 from symgrad.schedule.terms import (
-    Apply,
-    Guarded,
     Load,
-    Resolver,
-    Term,
-    Where,
     is_virtual,
     loop_index,
     strides,
 )
 
 LU, PIVOTS = LinearAlgebra("lu"), LinearAlgebra("pivots")
-Shape = tuple[Size, ...]
-
-
-@dataclass
-class Group:
-    """The nodes of one kernel.
-
-    Attributes:
-        kind: ``rows`` (elementwise, with reductions of trailing axes), ``gemm`` (the
-            same behind a matrix product), ``sum`` (a sum of matrix products), ``nest``
-            (any other reduction), ``running`` (a cumulative reduction), ``scatter``,
-            ``matrix`` (linear algebra, for each matrix of a batch) or ``loop``.
-        domain: the extents of all loops.
-        split: how many leading loops are rows; None while nothing is reduced.
-        members: the nodes, operands before users.
-        gemm: the matrix product that the other members follow.
-        columns: the members that are sums over the rows, a value for each inner point.
-        sources: where the operands of a loop lie, by formal.
-        step: how a loop runs.
-    """
-
-    kind: str
-    domain: Shape
-    split: int | None
-    members: list[Tensor] = field(default_factory=list)
-    gemm: Gemm | None = None
-    columns: set[Tensor] = field(default_factory=set)
-    sources: dict[Tensor, Source] = field(default_factory=dict)
-    step: Step | None = None
-
-    def level(self, t: Tensor) -> str:
-        """Return for what ``t`` has a value: ``full``, ``row`` or ``column``."""
-        if t in self.columns:
-            return "column"
-        if self.gemm is not None and t is self.gemm.node:
-            return "full"
-        return "row" if is_row_reduction(t) or t.shape != self.domain else "full"
-
-    def loops(self, t: Tensor) -> Where:
-        """Return the indices at which a member's axes run through the loops."""
-        c: Comprehension = t.op  # type: ignore[assignment]
-        if t not in self.columns or not c.rank:
-            return loop_index(c.extents)
-        assert self.split is not None
-        where = loop_index(self.domain)
-        return (*where[self.split :], *where[: self.split])
-
-    def is_row(self, shape: Shape, split: int | None) -> bool:
-        """Return True for the shape of one value for each row."""
-        if split is None:
-            return False
-        rest = shape[split:]
-        return shape[:split] == self.domain[:split] and (
-            not rest or (len(shape) == len(self.domain) and all(n == 1 for n in rest))
-        )
-
-
-def is_row_reduction(t: Tensor) -> bool:
-    """Return True for a reduction of one read's trailing axes, or of products."""
-    c = t.op
-    return (
-        isinstance(c, Comprehension)
-        and c.reduce is not None
-        and c.target is None
-        and not c.guards
-    )
-
-
-class Reading:
-    """What nodes read from memory: virtual nodes are looked through, unless forced.
-
-    ``node in reading`` tells whether a virtual node is forced to have memory.
-    """
-
-    def __init__(self) -> None:
-        self.forced: set[Tensor] = set()
-        self._memo: dict[tuple[Tensor, Where], list[Load]] = {}
-
-    def __contains__(self, t: Tensor) -> bool:
-        return t in self.forced
-
-    def force(self, nodes: Iterable[Tensor]) -> None:
-        """Give memory to nodes that would be virtual."""
-        self.forced.update(nodes)
-        self._memo.clear()
-
-    def loads(self, t: Tensor, where: Where) -> list[Load]:
-        """Return every element of other nodes that one point of ``t`` reads."""
-        key = (t, where)
-        if key not in self._memo:
-            found: list[Load] = []
-            resolver = Resolver(self.looks_through, lambda n, w: None)
-            _collect(resolver.body(t, dict(enumerate(where))), found)
-            self._memo[key] = found
-        return self._memo[key]
-
-    def elements(self, t: Tensor) -> list[Load]:
-        """Return every element that is read where ``t`` itself is, anywhere."""
-        found: list[Load] = []
-        resolver = Resolver(self.looks_through, lambda n, w: None)
-        _collect(resolver.at(t, loop_index(t.shape)), found)
-        return found
-
-    def looks_through(self, t: Tensor) -> bool:
-        """Return True for a node that is computed where it is used."""
-        return is_virtual(t) and t not in self.forced
-
-
-def _collect(term: Term, found: list[Load]) -> None:
-    stack = [term]
-    while stack:
-        here = stack.pop()
-        if isinstance(here, Load):
-            found.append(here)
-            stack += [e for e, _ in here.extra]
-        elif isinstance(here, Apply):
-            stack += here.args
-        elif isinstance(here, Guarded):
-            stack += [here.condition, here.value]
+#: Elements of scores that are kept for the gradient; more are computed again.
+KEPT = 2**20
 
 
 def fuse(outputs: Sequence[Tensor]) -> tuple[list[Group], Reading]:
@@ -195,6 +75,7 @@ class _Fuser:
         self.reading, self.gemms, self.loops = reading, gemms, loops
         self.groups: list[Group] = []
         self.home: dict[Tensor, int] = {}
+        self.again: dict[Tensor, Group] = {}  # what a later group computes once more
 
     def place(self, t: Tensor) -> None:
         if isinstance(t.op, LinearAlgebra):
@@ -207,6 +88,8 @@ class _Fuser:
         c: Comprehension = t.op  # type: ignore[assignment]
         if t in self.gemms:
             gemm = self.gemms[t]
+            if self._joins_tail(t, gemm):
+                return
             if gemm.adds:
                 self._start(Group("sum", t.shape, None, [t], gemm, {t}))
                 return
@@ -226,6 +109,7 @@ class _Fuser:
                 and not column
                 and self._joins(host, t, c, loads, last)
             ):
+                self._recompute(host, [x.tensor for x in loads])
                 return
         self._start(group)
 
@@ -240,6 +124,60 @@ class _Fuser:
                 return
         batch = t.args[-1].shape[:-2]
         self._start(Group("matrix", batch, len(batch), [t]))
+
+    def _joins_tail(self, t: Tensor, gemm: Gemm) -> bool:
+        """Let a product take its factor from the panels of the group that makes it."""
+        for factor, other in ((gemm.left, gemm.right), (gemm.right, gemm.left)):
+            number = self.home.get(factor.tensor)
+            if number is None:
+                continue
+            host = self.again.get(factor.tensor, self.groups[number])
+            if host is not self.groups[number]:
+                number = next(n for n, g in enumerate(self.groups) if g is host)
+            if host.kind != "gemm" or host.level(factor.tensor) != "full":
+                continue
+            tail = as_tail(host.gemm, host.split, gemm, factor)
+            ready = self.home.get(base(other.tensor), -1)
+            if tail is None or ready == number:
+                continue
+            if ready > number:
+                if not self._delay(number):
+                    continue
+                number = len(self.groups) - 1
+            host.tails.append(tail)
+            host.members.append(t)
+            self.home[t] = number
+            return True
+        return False
+
+    def _delay(self, number: int) -> bool:
+        """Move a group behind all others, if none of them reads what it makes."""
+        made = set(self.groups[number].members)
+        for g in self.groups[number + 1 :]:
+            if any(s in made for t in g.members for s in reads_of(g, t, self.reading)):
+                return False
+        self.groups.append(self.groups.pop(number))
+        self.home = {}
+        for n, g in enumerate(self.groups):
+            for t in g.members:
+                self.home.setdefault(t, n)
+        return True
+
+    def _recompute(self, host: Group, read: list[Tensor]) -> None:
+        """Compute large scores once more, panel by panel, rather than keep them."""
+        for t in read:
+            number = self.home.get(t)
+            if number is None or self.groups[number] is host or t in self.again:
+                continue
+            needed = recomputed(self.groups[number], host, t, self.reading)
+            if needed is None:
+                continue
+            maker = self.groups[number].gemm
+            assert maker is not None
+            present = set(host.members)
+            host.heads.append(maker)
+            host.members[:0] = [x for x in needed if x not in present]
+            self.again |= dict.fromkeys(needed, host)
 
     def _start(self, group: Group) -> None:
         self.home |= dict.fromkeys(group.members, len(self.groups))
@@ -273,7 +211,7 @@ class _Fuser:
         if inner and (rows != g.domain[:split] or inner != g.domain[split:]):
             return False
         trial = replace(g, split=split, columns={*g.columns, t})
-        if not _fits_columns(t, trial, self.home, number, self.reading):
+        if not _fits_columns(t, trial, self.reading):
             return False
         g.split, g.columns = split, trial.columns
         g.members.append(t)
@@ -293,9 +231,11 @@ class _Fuser:
         elif t.shape != g.domain and not g.is_row(t.shape, split):
             return False
         level_rank = len(c.extents) if t.shape == g.domain or c.reduce else 0
+        members = set(g.members)
         for load in loads:
-            inside = self.home.get(load.tensor) == number
-            if inside and not _aligned(load, load.tensor, g, split, level_rank):
+            if load.tensor in members and not _aligned(
+                load, load.tensor, g, split, level_rank
+            ):
                 return False
         g.split = split
         g.members.append(t)
@@ -303,14 +243,43 @@ class _Fuser:
         return True
 
 
-def _fits_columns(
-    t: Tensor, g: Group, home: dict[Tensor, int], number: int, reading: Reading
-) -> bool:
+def recomputed(
+    maker: Group, host: Group, t: Tensor, reading: Reading
+) -> list[Tensor] | None:
+    """Return the members that make ``t``, if ``host`` had better compute them again.
+
+    That is where ``t`` is large and has the loops of both groups.
+    """
+    a, b, size = maker.gemm, host.gemm, product(t.shape)
+    if a is None or b is None or maker.level(t) != "full" or host.heads:
+        return None
+    if isinstance(size, int) and size <= KEPT:
+        return None
+    if (maker.domain, maker.split, a.batch, a.m, a.n) != (
+        *(host.domain, host.split),
+        *(b.batch, b.m, b.n),
+    ):
+        return None
+    if any(x.packing for x in (a.left, a.right)) or a.node is t:
+        return None
+    members, needed, pending = set(maker.members), {t}, [t]
+    while pending:
+        for source in reads_of(maker, pending.pop(), reading):
+            if source in members and source not in needed:
+                needed.add(source)
+                pending.append(source)
+    if any(maker.level(x) not in ("full", "row") for x in needed):
+        return None
+    return [x for x in maker.members if x in needed]
+
+
+def _fits_columns(t: Tensor, g: Group, reading: Reading) -> bool:
     """Return True if a sum over rows reads the group's values where they are."""
+    members = set(g.members)
     return all(
         _aligned(load, load.tensor, g, g.split, len(g.domain))
         for load in reading.loads(t, g.loops(t))
-        if home.get(load.tensor) == number
+        if load.tensor in members
     )
 
 
@@ -322,55 +291,43 @@ def sink(groups: list[Group], reading: Reading) -> list[Group]:
     """
     users = _users(groups, reading)
     result: list[Group | None] = list(groups)
-    home = {t: n for n, g in enumerate(groups) for t in g.members}
+    moved: dict[int, int] = {}
     for n in range(len(groups) - 1, -1, -1):
-        first = min(
-            (
-                home[u]
-                for t in groups[n].members
-                for u in users.get(t, ())
-                if home[u] != n
-            ),
-            default=None,
-        )
-        if first is None:
+        later = {
+            _last(moved, number)
+            for t in groups[n].members
+            for number in users.get(t, ())
+        }
+        later.discard(n)
+        if not later:
             continue
-        later = result[first]
-        assert later is not None
-        merged = _merged(groups[n], later, reading)
+        first = min(later)
+        host = result[first]
+        assert host is not None
+        merged = _merged(groups[n], host, reading)
         if merged is None:
             continue
         result[first], result[n] = merged, None
         groups[first] = merged
-        home |= dict.fromkeys(groups[n].members, first)
+        moved[n] = first
     return [g for g in result if g is not None]
 
 
-def _users(groups: list[Group], reading: Reading) -> dict[Tensor, list[Tensor]]:
-    """Return which nodes read each node."""
-    users: dict[Tensor, list[Tensor]] = {}
-    for g in groups:
+def _last(moved: dict[int, int], number: int) -> int:
+    """Return the group that a group has been merged into, at the end."""
+    while number in moved:
+        number = moved[number]
+    return number
+
+
+def _users(groups: list[Group], reading: Reading) -> dict[Tensor, set[int]]:
+    """Return the numbers of the groups that read each node."""
+    users: dict[Tensor, set[int]] = {}
+    for n, g in enumerate(groups):
         for t in g.members:
             for source in reads_of(g, t, reading):
-                users.setdefault(source, []).append(t)
+                users.setdefault(source, set()).add(n)
     return users
-
-
-def reads_of(g: Group, t: Tensor, reading: Reading) -> list[Tensor]:
-    """Return the tensors in memory that a member of a group reads."""
-    if g.kind == "loop":
-        return list(dict.fromkeys(base(x.tensor) for x in g.sources.values()))
-    if g.gemm is not None and t is g.gemm.node:
-        return [base(g.gemm.left.tensor), base(g.gemm.right.tensor)]
-    if isinstance(t.op, LinearAlgebra):
-        loads = (x for a in t.args for x in reading.elements(a))
-        return list(dict.fromkeys(x.tensor for x in loads))
-    c: Comprehension = t.op  # type: ignore[assignment]
-    found = {x.tensor: None for x in reading.loads(t, loop_index(c.extents))}
-    for index in c.target or ():
-        for k in index.values():
-            found[base(t.args[c.reads[k].operand])] = None
-    return list(found)
 
 
 def _merged(a: Group, b: Group, reading: Reading) -> Group | None:
@@ -381,10 +338,11 @@ def _merged(a: Group, b: Group, reading: Reading) -> Group | None:
     if b.split not in (None, split) or (b.gemm is not None and b.split is None):
         return None
     columns = a.columns | b.columns
-    both = Group(b.kind, b.domain, split, [*a.members, *b.members], b.gemm, columns)
+    members = [*a.members, *b.members]
+    both = Group(b.kind, b.domain, split, members, b.gemm, columns, b.heads, b.tails)
     inside = set(a.members)
     for t in b.members:
-        if b.gemm is not None and t is b.gemm.node:
+        if b.product(t) is not None:
             if any(s in inside for s in reads_of(b, t, reading)):
                 return None
             continue
@@ -400,7 +358,9 @@ def _merged(a: Group, b: Group, reading: Reading) -> Group | None:
 
 def _aligned(load: Load, t: Tensor, g: Group, split: int | None, rank: int) -> bool:
     """Return True if the load is of the very point or row that the kernel is at."""
-    if load.extra or load.constant != 0 or load.reshaped or t in g.columns:
+    if load.extra or load.constant != 0 or load.reshaped:
+        return False
+    if g.level(t) in ("column", "tail"):
         return False
     full = g.level(t) == "full"
     if full and rank < len(g.domain):

@@ -7,14 +7,10 @@ from dataclasses import dataclass
 
 from symgrad.declare.tensor import Reshape, Tensor, print_shape, topological
 from symgrad.notation.listing import WIDEST, statements
-from symgrad.schedule.fuse import (
-    Group,
-    Reading,
-    fuse,
-    is_row_reduction,
-    reads_of,
-)
+from symgrad.schedule.fuse import fuse
+from symgrad.schedule.group import Group, is_row_reduction
 from symgrad.schedule.loops import base, is_leaf, plan_step
+from symgrad.schedule.reading import Reading, reads_of
 from symgrad.schedule.terms import loop_index, strides
 
 
@@ -188,10 +184,9 @@ def _reads_in_place(
     """Return True if a parameter is read only where its new value is written."""
     if g.kind not in ("rows", "gemm") or value.shape != parameter.shape:
         return False
-    if g.gemm:
-        factors = (g.gemm.left.tensor, g.gemm.right.tensor)
-        if any(base(f) is parameter for f in factors):
-            return False
+    products = [t for t in g.members if g.product(t) is not None]
+    if any(parameter in reads_of(g, t, reading) for t in products):
+        return False
     passes = any(is_row_reduction(t) for t in g.members if g.level(t) == "row")
     if g.level(value) != "full" or passes:
         return False
@@ -201,7 +196,7 @@ def _reads_in_place(
         if n != 1
     )
     for t in g.members:
-        if g.gemm is not None and t is g.gemm.node:
+        if t in products:
             continue
         where = loop_index(t.op.extents)  # type: ignore[union-attr]
         for x in reading.loads(t, where):

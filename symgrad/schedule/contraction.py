@@ -105,6 +105,8 @@ def as_tail(
     """
     if host is None or split is None or gemm.adds or gemm.batch != host.batch:
         return None
+    if not host.batch:
+        return None  # a layer: what follows its own panels is worth more
     if factor.packing or gemm.result.packing or factor.constant != 0:
         return None
     if factor.batch != host.result.batch or gemm.left.tensor is gemm.right.tensor:
@@ -117,7 +119,7 @@ def as_tail(
         return None
     if left and by_rows and (gemm.m, gemm.k) == (host.m, host.n):
         return Tail(gemm, factor.tensor, True, False)
-    added = gemm.k == host.m and bool(host.batch)
+    added = gemm.k == host.m
     if left and by_columns and added and gemm.m == host.n:
         return Tail(gemm, factor.tensor, True, True)
     if not left and by_rows and added and gemm.n == host.n:

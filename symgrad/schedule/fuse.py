@@ -248,10 +248,13 @@ def recomputed(
 ) -> list[Tensor] | None:
     """Return the members that make ``t``, if ``host`` had better compute them again.
 
-    That is where ``t`` is large and has the loops of both groups.
+    That is where ``t`` is large, has the loops of both groups, and other products have
+    taken it panel by panel: it is nowhere in memory so far.
     """
     a, b, size = maker.gemm, host.gemm, product(t.shape)
-    if a is None or b is None or maker.level(t) != "full" or host.heads:
+    if a is None or b is None or not maker.tails or maker.heads or host.heads:
+        return None
+    if maker.level(t) != "full":
         return None
     if isinstance(size, int) and size <= KEPT:
         return None

@@ -1,6 +1,7 @@
 """A real browser for the pages, which counts what a page must not do."""
 
 import contextlib
+import os
 import shutil
 
 import pytest
@@ -23,14 +24,15 @@ ARGUMENTS = [
 
 @contextlib.contextmanager
 def browser():
-    """Start Chromium; a test fails, saying what to install, where it is missing."""
+    """Start Chromium; where it is missing, a test is skipped, or fails if CI is set."""
+    missing = pytest.fail if os.environ.get("CI") else pytest.skip
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        pytest.fail(NEEDED)
+        missing(NEEDED)
     if path is None:
-        pytest.fail(NEEDED)
+        missing(NEEDED)
     with sync_playwright() as driver:
         running = driver.chromium.launch(executable_path=path, args=ARGUMENTS)
         try:

@@ -184,8 +184,8 @@ def _reads_in_place(
     """Return True if a parameter is read only where its new value is written."""
     if g.kind not in ("rows", "gemm") or value.shape != parameter.shape:
         return False
-    products = [t for t in g.members if g.product(t) is not None]
-    if any(parameter in reads_of(g, t, reading) for t in products):
+    products = {t for t in g.members if g.product(t) is not None}
+    if any(x is parameter for t in products for x in reads_of(g, t, reading)):
         return False
     passes = any(is_row_reduction(t) for t in g.members if g.level(t) == "row")
     if g.level(value) != "full" or passes:

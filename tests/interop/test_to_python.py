@@ -94,7 +94,7 @@ def test_scalar_functions(tmp_path):
         arrays.append(array)
     x, y, p, q = inputs
     for fn, f in FUNCTIONS.items():
-        if fn in ("digamma", "trigamma"):
+        if fn in ("digamma", "trigamma", "polygamma", "threefry", "fold_bits"):
             continue
         given = [x, y, x][: f.arity]
         if fn in ("and", "or", "xor", "not"):

@@ -63,7 +63,7 @@ def write_size(size: Size) -> Any:
     """Return a size as JSON.
 
     >>> write_size(2 * named("n") + 1)
-    [[1], [2, 'n']]
+    [[2, 'n'], [1]]
     """
     if isinstance(size, int):
         return int(size)

@@ -7,8 +7,9 @@ chain of Jacobians this chooses forward, reverse or cross-country accumulation.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import permutations
 from typing import NamedTuple
 
 from symgrad.declare import build, scalar
@@ -109,13 +110,9 @@ def _flattened(t: Tensor, product: Product, facts: Facts) -> tuple[Product, int]
             flat.append(f)
             continue
         cost += measure(inner.extents)
-        place = dict(zip(inner.output, f.axes, strict=True))
-        for a in range(len(inner.output), len(inner.extents)):
-            place[a] = len(extents)
-            extents.append(inner.extents[a])
-        pending[:0] = [
-            Factor(g.tensor, tuple(place[a] for a in g.axes)) for g in inner.factors
-        ]
+        one = _inlined(Product((f,), product.output, tuple(extents)), 0, inner)
+        extents = list(one.extents)
+        pending[:0] = one.factors
     return Product(tuple(flat), product.output, tuple(extents)), cost
 
 
@@ -207,6 +204,53 @@ def factor_sum(t: Tensor, facts: Facts) -> Tensor | None:
     both = build.elementwise(function(t) or "add", x.args[n], y.args[n])
     args = [both if m == n else a for m, a in enumerate(x.args)]
     return build.apply(c, args, t.dtype)
+
+
+def open_sum(t: Tensor, learning: Callable[[Tensor], bool]) -> Tensor | None:
+    """``A·(W + B·C)`` is ``A·W + A·B·C``, where W does not learn and that costs less.
+
+    The gradient of ``W + B·C`` is as large as W and needed by B and C alone; of the
+    opened sum, it is never formed.
+
+    Args:
+        t: a node before derivation.
+        learning: True for a node that some derivative is wanted of.
+    """
+    product = as_product(t)
+    if product is None:
+        return None
+    for n, f in enumerate(product.factors):
+        if function(f.tensor) != "add":
+            continue
+        for fixed, change in permutations(operands(f.tensor)):
+            inner = as_product(change)
+            same = fixed.shape == change.shape == f.tensor.shape
+            if inner is None or not same or learning(fixed) or not learning(change):
+                continue
+            whole = _inlined(product, n, inner)
+            axes = tuple(g.axes for g in whole.factors)
+            sizes = tuple(measure((s,)) for s in whole.extents)
+            if 3 * _best_order(axes, whole.output, sizes)[1] < measure(product.extents):
+                plain = list(product.factors)
+                plain[n] = Factor(fixed, f.axes)
+                parts = [
+                    contract(factors_, product.output, whole.extents).tensor
+                    for factors_ in (plain, whole.factors)
+                ]
+                return build.elementwise("add", *parts)
+    return None
+
+
+def _inlined(product: Product, n: int, inner: Product) -> Product:
+    """Return the product whose factor ``n``, a product itself, is taken apart."""
+    extents = list(product.extents)
+    place = dict(zip(inner.output, product.factors[n].axes, strict=True))
+    for a in range(len(inner.output), len(inner.extents)):
+        place[a] = len(extents)
+        extents.append(inner.extents[a])
+    parts = [Factor(g.tensor, tuple(place[a] for a in g.axes)) for g in inner.factors]
+    factors_ = (*product.factors[:n], *parts, *product.factors[n + 1 :])
+    return Product(factors_, product.output, tuple(extents))
 
 
 ORDER = (Rule("order_factors", order_factors),)

@@ -27,6 +27,7 @@ from symgrad.train.initialize import (
     stream,
 )
 from symgrad.train.loss import Metrics, checked_metrics, leaves_of, next_state
+from symgrad.train.low_rank import opened
 from symgrad.train.optim import Optimizer
 from symgrad.train.plan import Plan, Saved
 from symgrad.train.progress import Silent, shown_on_stderr
@@ -67,7 +68,7 @@ class Trainer:
         params: Mapping[str, Any] | None = None,
     ) -> None:
         trainable, frozen = leaves_of(loss)
-        (trained,) = in_mode([loss], training=True)
+        trained = opened(in_mode([loss], training=True)[0])
         if not isinstance(optimizer, Optimizer):
             raise GraphError(
                 f"optimizer is one of sg.optim, such as sg.optim.Adam(1e-3), not "

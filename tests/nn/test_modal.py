@@ -6,6 +6,8 @@ import pytest
 
 import symgrad as sg
 from symgrad.declare.mode import KEY, in_mode
+from symgrad.train.initialize import parameters
+from symgrad.train.low_rank import opened
 from tests.reference import evaluate_graph
 
 nn = sg.nn
@@ -188,6 +190,32 @@ def test_lora_changes_a_and_b_alone():
         np.testing.assert_array_equal(array, run.params[name], err_msg=name)
     learned = {n for n in run.arrays if n.startswith("adam/m")}
     assert learned == {f"adam/m/mlp/layer{k}/W/lora/{m}" for k in (1, 2) for m in "AB"}
+
+
+def test_no_gradient_as_large_as_the_frozen_weight_is_formed():
+    x, W = rows(64, "float32"), sg.param("W", (64, 64))
+    products = []
+    for weight in (W, nn.lora(W, 2)):
+        y = x @ weight
+        run = sg.Trainer(sg.sum(y * y), sg.optim.SGD(1e-4))
+        run.step(x=values(0, 256, 64, "float32"))
+        products.append(run.program.report()["flops"] / (2 * 256 * 64 * 64))
+    assert 2 < products[0] < 2.2  # forward and the gradient of W
+    assert 1 < products[1] < 1.5
+
+
+def test_the_opened_product_has_the_same_gradients():
+    x, W = rows(16), sg.param("W", (16, 12), dtype="float64")
+    y = sg.sum(sg.sin(x @ nn.lora(W, 2)))
+    opening = opened(y)
+    assert opening is not y
+    a, b = (sg.grad(loss, parameters(loss)[1:]) for loss in (y, opening))
+    arrays = sg.init(y) | {"x": values(2, 5, 16)}
+    arrays["W/lora/B"] = values(4, 2, 12)
+    found = evaluate_graph([*a, *b], arrays, {"n": 5})
+    assert len(a) == 2
+    for one, other in zip(found[:2], found[2:], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
 
 
 W, X = sg.param("W", (3, 5)), rows()

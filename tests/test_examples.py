@@ -62,3 +62,32 @@ def test_the_pictures(tmp_path, capsys):
     example["main"](tmp_path, layers=2, blocks=2, suffix=".dot")
     names = {Path(line).stem for line in capsys.readouterr().out.splitlines()}
     assert names == {"gradient", "vanishing", "highways"}
+
+
+def run(name, **options):
+    return runpy.run_path(str(ROOT / "examples" / f"{name}.py"))["main"](**options)
+
+
+def test_the_residual_network(capsys):
+    history = run("residual_cnn", epochs=4, widths=(8,), blocks=1, samples=640)
+    assert history["validation_accuracy"][-1] > 0.7
+    assert "test accuracy" in capsys.readouterr().out
+
+
+def test_the_autoencoder(capsys):
+    losses = run("variational_autoencoder", epochs=4)
+    assert losses[-1] < 0.8 * losses[0]
+    assert len(capsys.readouterr().out.splitlines()) == 9
+
+
+def test_the_physics_informed_network():
+    assert max(run("physics_informed", steps=300, points=200, width=16)) < 0.2
+
+
+def test_the_transformer_of_characters_and_its_adaption(capsys):
+    small = {"layers": 1, "width": 32, "heads": 2}
+    base, tuned = run("characters_lora", epochs=1, stride=400, base_epochs=3, **small)
+    losses = base.history["loss"]
+    assert losses[-1] < losses[0] - 0.5
+    assert "bit for bit what it was" in capsys.readouterr().out
+    assert all(n.endswith(("/A", "/B")) for n in tuned.params.keys() - base.params)

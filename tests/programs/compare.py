@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 import symgrad as sg
-import symgrad.run.layout as running
+import symgrad.run.table as running
 from symgrad.declare.tensor import topological
 from tests.programs.operations import JAX, SYMGRAD
 from tests.programs.strategy import RandomProgram

@@ -1,4 +1,11 @@
+import signal
+import threading
+
 import pytest
+
+if threading.current_thread() is threading.main_thread():
+    # a background job of a shell ignores it, and so would what the tests interrupt
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,7 +1,7 @@
-"""Graphs from and to other systems: ONNX, PyTorch, JAX, and plain Python.
+"""Graphs from and to other systems: ONNX, JAX, and plain Python.
 
 Each needs its package only when it is called; ``pip install 'symgrad[onnx]'`` (or
-``torch``, ``jax``) installs it.
+``jax``) installs it.
 """
 
 import importlib

@@ -4,20 +4,21 @@ import math
 
 import numpy as np
 import pytest
-import torch
 
 import symgrad as sg
 from symgrad.declare.tensor import topological
 from symgrad.prediction.blocks import block_of
 from symgrad.prediction.facts import Facts, Known
 from symgrad.prediction.norms import convolution_norm, spectral_norm
-from tests.prediction.networks import ratios
 
 rng = np.random.default_rng(0)
 
 
 @pytest.mark.parametrize("first", range(0, 100, 10))
 def test_no_random_network_exceeds_its_bound(first):
+    pytest.importorskip("torch")
+    from tests.prediction.networks import ratios
+
     found = [r for seed in range(first, first + 10) for r in ratios(seed, seed % 2)]
     assert max(found) > 0.02  # and they are not empty words
 
@@ -160,6 +161,7 @@ def test_a_convolution_stays_below_its_norm(size):
     matrices = np.moveaxis(kernel, (0, 1), (-1, -2))[None]
     bound = convolution_norm(matrices, len(size))
     grid = (12,) * len(size)
+    torch = pytest.importorskip("torch")
     conv = torch.nn.functional.conv1d if len(size) == 1 else torch.nn.functional.conv2d
     eye = torch.eye(2 * math.prod(grid), dtype=torch.float64).reshape(-1, 2, *grid)
     full = conv(eye, torch.tensor(kernel), padding=[s - 1 for s in size])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from symgrad.errors import FormatError
+from symgrad.files import replace_file
 
 HELP = "compile a model, show its report or kernels, write it to a file"
 
@@ -118,7 +119,7 @@ def write(program: Any, out: Path) -> None:
     elif out.suffix == ".py":
         text = sg.interop.to_python(program)
         try:
-            out.write_text(text, encoding="utf-8")
+            replace_file(out, text.encode())
         except OSError as error:
             raise FormatError(f"cannot write {out}: {error.strerror}") from error
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from symgrad.declare.build import apply, broadcast_to, movement
@@ -128,6 +128,27 @@ def dependents(order: Iterable[Tensor], sources: Iterable[Tensor]) -> set[Tensor
         if t not in found and any(a in found for a in t.args):
             found.add(t)
     return found
+
+
+def reached_formals(
+    loop: Loop, sources: Iterable[Tensor], counts: Callable[[Tensor], bool]
+) -> set[Tensor]:
+    """Return the sources, and the carries that depend on them after any steps.
+
+    Args:
+        loop: the loop.
+        sources: formals of its body.
+        counts: whether a carry may be added.
+    """
+    found = set(sources)
+    order = topological(loop.updates)
+    while True:
+        reached = dependents(order, found)
+        pairs = zip(loop.carries, loop.updates, strict=True)
+        more = {c for c, u in pairs if u in reached and counts(c)}
+        if more <= found:
+            return found
+        found |= more
 
 
 # -- the results of a loop -----------------------------------------------------------

@@ -18,6 +18,7 @@ from symgrad.declare.comprehension import (
     Index,
     Read,
     along,
+    axes_through,
     compact,
     drop_unit_axes,
 )
@@ -307,12 +308,7 @@ def expand_read(c: Comprehension, args: Sequence[Tensor], k: int) -> Tensor:
     """
     t = args[c.reads[k].operand]
     index = c.reads[k].index
-    used = set().union(*(i.axes() for i in index)) if index else set()
-    pending = [v for i in index for v in i.values()]
-    while pending:
-        more = c.reads[pending.pop()].index
-        used |= set().union(*(i.axes() for i in more)) if more else set()
-        pending += [v for i in more for v in i.values()]
+    used = set().union(*(axes_through(i, c.reads) for i in index))
     shape = tuple(s if a in used else 1 for a, s in enumerate(c.extents))
     guards = [Guard(i, s) for i, s in zip(index, t.shape, strict=True)]
     full = Comprehension(

@@ -206,6 +206,15 @@ def surely_holds(guard: Guard, extents: Sequence[Size]) -> bool:
     return guard.bound is None or nonnegative(guard.bound - high - 1)
 
 
+def axes_through(index: Index, reads: Sequence[Read]) -> set[int]:
+    """Return the axes on which an index depends, through the values of reads too."""
+    found = index.axes()
+    for k in index.values():
+        for inner in reads[k].index:
+            found |= axes_through(inner, reads)
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class Comprehension:
     """One operation in index notation; see the module's docstring.

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from symgrad.declare import scalar
-from symgrad.declare.bodies import closed, dependents, final, stacked, states
+from symgrad.declare.bodies import closed, final, reached_formals, stacked, states
 from symgrad.declare.build import apply, broadcast_index, broadcast_to, movement
 from symgrad.declare.comprehension import (
     Comprehension,
@@ -26,7 +26,7 @@ from symgrad.declare.comprehension import (
 )
 from symgrad.declare.dims import Size
 from symgrad.declare.linear_algebra import LinearAlgebra
-from symgrad.declare.loop import Final, Loop, Scan, Stacked, States, loop
+from symgrad.declare.loop import Final, Scan, Stacked, States, loop
 from symgrad.declare.tensor import (
     Reshape,
     Tensor,
@@ -190,7 +190,9 @@ def _batch_loop(
     """Batch a loop's result: carries are batched that depend on what is batched."""
     op: Scan = node.op  # type: ignore[assignment]
     old = op.loop
-    carries = _batched_carries(old, flags)
+    sources = [f for f, yes in zip(old.formals, flags, strict=True) if yes]
+    batched = reached_formals(old, sources, lambda c: True)
+    carries = [c in batched for c in old.carries]
     live = [*carries, *flags[len(carries) :]]
     leaves = {
         f: input("one of many", (size, *f.shape), f.dtype)
@@ -227,18 +229,6 @@ def _batch_loop(
     else:
         found, yes = stacked(new, given, body.values[-1]), op.value in many
     return swapped(found) if yes else _repeated(found, size)
-
-
-def _batched_carries(loop: Loop, flags: Sequence[bool]) -> list[bool]:
-    found = {f for f, yes in zip(loop.formals, flags, strict=True) if yes}
-    order = topological(loop.updates)
-    while True:
-        reached = dependents(order, found)
-        pairs = zip(loop.carries, loop.updates, strict=True)
-        more = {c for c, u in pairs if u in reached}
-        if more <= found:
-            return [c in found for c in loop.carries]
-        found |= more
 
 
 def swapped(t: Tensor) -> Tensor:

@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from symgrad.declare import dtypes
 from symgrad.declare.bodies import (
     closed,
-    dependents,
     element,
     final,
     number_of,
     part,
+    reached_formals,
     stacked,
     states,
 )
@@ -58,19 +58,9 @@ def vjp(
 
 def active(loop: Loop, given: Sequence[bool]) -> set[Tensor]:
     """Return the formals of float type that depend on the given ones, and those."""
-    found = {
-        f
-        for f, yes in zip(loop.formals, given, strict=True)
-        if yes and dtypes.is_float(f.dtype)
-    }
-    order = topological(loop.updates)
-    while True:
-        reached = dependents(order, found)
-        pairs = zip(loop.carries, loop.updates, strict=True)
-        more = {c for c, u in pairs if u in reached and dtypes.is_float(c.dtype)}
-        if more <= found:
-            return found
-        found |= more
+    pairs = zip(loop.formals, given, strict=True)
+    sources = [f for f, yes in pairs if yes and dtypes.is_float(f.dtype)]
+    return reached_formals(loop, sources, lambda c: dtypes.is_float(c.dtype))
 
 
 class _Backward:

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from symgrad.declare import dtypes
-from symgrad.declare.build import cast, elementwise, reduction
+from symgrad.declare.build import cast, elementwise
 from symgrad.declare.ops import FUNCTIONS
 from symgrad.declare.tensor import Tensor, constant
 from symgrad.derivation.reverse import reverse
 from symgrad.diagnosis.layers import RECTIFIERS, Activation, Model
+from symgrad.drawing.measure import norm
 from symgrad.errors import NumericError
 from symgrad.pipeline import compile
 from symgrad.train.initialize import name_of
@@ -148,12 +149,6 @@ class Instrument:
 def _units(a: Activation, idle: np.ndarray) -> Units:
     dead = np.flatnonzero(idle == 1).tolist() if a.kind in RECTIFIERS else []
     return Units(a, idle, dead)
-
-
-def norm(t: Tensor) -> Tensor:
-    """Return the Euclidean norm, summed in float64: squares overflow float32."""
-    wide = elementwise("square", cast(t, "float64"))
-    return elementwise("sqrt", reduction("sum", wide, range(t.ndim)))
 
 
 def rms(t: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from symgrad.diagnosis.evidence import Evidence
 from symgrad.diagnosis.findings import SEVERITIES, Finding, listed
 from symgrad.diagnosis.forecast import Forecast
 from symgrad.drawing.colours import number
+from symgrad.drawing.picture import write
 from symgrad.errors import FormatError
 from symgrad.train.initialize import name_of
 
@@ -209,7 +210,7 @@ class Diagnosis:
         return fragment(self)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the report as one HTML file that needs nothing else.
+        """Write the report as one HTML file that needs nothing else, or nothing.
 
         Raises:
             FormatError: the suffix is not ``.html``, or it cannot be written.
@@ -221,13 +222,7 @@ class Diagnosis:
             raise FormatError(
                 f"cannot save a report as {target.name!r}; its suffix is .html"
             )
-        try:
-            target.write_text(page(self), encoding="utf-8")
-        except OSError as error:
-            raise FormatError(
-                f"cannot write the report to {str(target)!r}: {error.strerror}; choose "
-                "a folder that exists and that you may write to"
-            ) from None
+        write(target, page(self).encode(), "the report")
         return target
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 from symgrad.drawing.layout import render
 from symgrad.drawing.page import picture_page
 from symgrad.errors import FormatError
+from symgrad.files import replace_file
 
 SUFFIXES = (".svg", ".png", ".pdf", ".dot", ".html")
 
@@ -75,29 +74,16 @@ class Drawing:
         return f"<Drawing, {len(self.dot.splitlines())} lines of DOT>"
 
 
-def write(target: Path, content: bytes) -> None:
-    """Write a file beside its place and move it there."""
-    try:
-        handle, name = tempfile.mkstemp(
-            dir=target.parent or None, prefix=f".{target.name}."
-        )
-    except OSError as error:
-        raise _unwritable(target, error) from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        Path(name).replace(target)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise _unwritable(target, error) from None
+def write(target: Path, content: bytes, what: str = "the picture") -> None:
+    """Write what is looked at, all of it or nothing.
 
-
-def _unwritable(target: Path, error: OSError) -> FormatError:
-    return FormatError(
-        f"cannot write the picture to {str(target)!r}: {error.strerror}; choose a "
-        "folder that exists and that you may write to"
-    )
+    Raises:
+        FormatError: it cannot be written; the message says ``what``.
+    """
+    try:
+        replace_file(target, content)
+    except OSError as error:
+        raise FormatError(
+            f"cannot write {what} to {str(target)!r}: {error.strerror}; choose a "
+            "folder that exists and that you may write to"
+        ) from None

@@ -9,13 +9,12 @@ from symgrad.declare.tensor import Shape, Tensor
 from symgrad.schedule.group import Group
 from symgrad.schedule.reading import Reading
 from symgrad.schedule.terms import (
-    Apply,
     AxisValue,
-    Guarded,
     Load,
     Resolver,
     Term,
     strides,
+    subterms,
 )
 
 
@@ -98,15 +97,8 @@ def _merges(domain: Shape, a: int, b: int, loads: list[Load], used: set[int]) ->
 
 def _scan(term: Term, loads: list[Load], used: set[int]) -> None:
     """Collect the loads of a term, and the axes that occur outside plain offsets."""
-    stack = [term]
-    while stack:
-        here = stack.pop()
+    for here in subterms(term):
         if isinstance(here, Load):
             loads.append(here)
-            stack += [e for e, _ in here.extra]
         elif isinstance(here, AxisValue):
             used.add(here.axis)
-        elif isinstance(here, Apply):
-            stack += here.args
-        elif isinstance(here, Guarded):
-            stack += [here.condition, here.value]

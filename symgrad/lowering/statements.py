@@ -15,7 +15,14 @@ from typing import Any
 import numpy as np
 
 from symgrad.declare import scalar
-from symgrad.declare.comprehension import Atom, Comprehension, Index, Quotient, Value
+from symgrad.declare.comprehension import (
+    Atom,
+    Comprehension,
+    Index,
+    Quotient,
+    Value,
+    axes_through,
+)
 from symgrad.declare.dims import evaluate
 from symgrad.declare.scalar import Expr
 from symgrad.lowering.scalars import functions
@@ -95,13 +102,6 @@ class _Lowered:
         # not int64, which JAX may not have
         return np.arange(self.extents[atom], dtype=np.int32).reshape(shape)
 
-    def _axes_of(self, index: Index) -> set[int]:
-        """Return the axes on which an index depends, through reads too."""
-        found = set(index.axes())
-        for k in index.values():
-            found |= set().union(*map(self._axes_of, self.c.reads[k].index), set())
-        return found
-
     # -- reads -------------------------------------------------------------------------
 
     def _read(self, k: int) -> Laid:
@@ -112,7 +112,7 @@ class _Lowered:
     def _gather(self, k: int) -> Laid:
         """Return a read along the axes that it depends on."""
         array, index = self.args[self.c.reads[k].operand], self.c.reads[k].index
-        axes = [sorted(self._axes_of(i)) for i in index]
+        axes = [sorted(axes_through(i, self.c.reads)) for i in index]
         flat = [a for group in axes for a in group]
         if 0 in array.shape:
             every = tuple(sorted(set(flat)))

@@ -10,14 +10,13 @@ from symgrad.declare.tensor import Tensor
 from symgrad.schedule.group import Group
 from symgrad.schedule.loops import base
 from symgrad.schedule.terms import (
-    Apply,
-    Guarded,
     Load,
     Resolver,
     Term,
     Where,
     is_virtual,
     loop_index,
+    subterms,
 )
 
 
@@ -43,35 +42,22 @@ class Reading:
         """Return every element of other nodes that one point of ``t`` reads."""
         key = (t, where)
         if key not in self._memo:
-            found: list[Load] = []
             resolver = Resolver(self.looks_through, lambda n, w: None)
-            _collect(resolver.body(t, dict(enumerate(where))), found)
-            self._memo[key] = found
+            self._memo[key] = _loads(resolver.body(t, dict(enumerate(where))))
         return self._memo[key]
 
     def elements(self, t: Tensor) -> list[Load]:
         """Return every element that is read where ``t`` itself is, anywhere."""
-        found: list[Load] = []
         resolver = Resolver(self.looks_through, lambda n, w: None)
-        _collect(resolver.at(t, loop_index(t.shape)), found)
-        return found
+        return _loads(resolver.at(t, loop_index(t.shape)))
 
     def looks_through(self, t: Tensor) -> bool:
         """Return True for a node that is computed where it is used."""
         return is_virtual(t) and t not in self.forced
 
 
-def _collect(term: Term, found: list[Load]) -> None:
-    stack = [term]
-    while stack:
-        here = stack.pop()
-        if isinstance(here, Load):
-            found.append(here)
-            stack += [e for e, _ in here.extra]
-        elif isinstance(here, Apply):
-            stack += here.args
-        elif isinstance(here, Guarded):
-            stack += [here.condition, here.value]
+def _loads(term: Term) -> list[Load]:
+    return [x for x in subterms(term) if isinstance(x, Load)]
 
 
 def reads_of(g: Group, t: Tensor, reading: Reading) -> list[Tensor]:

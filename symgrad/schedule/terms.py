@@ -7,7 +7,7 @@ are computed where they are used, with their index maps composed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,6 +127,20 @@ def strides(shape: Sequence[Size]) -> list[Size]:
         found.append(step)
         step = step * extent
     return found[::-1]
+
+
+def subterms(term: Term) -> Iterator[Term]:
+    """Yield a term and all that it is made of."""
+    stack = [term]
+    while stack:
+        here = stack.pop()
+        yield here
+        if isinstance(here, Load):
+            stack += [e for e, _ in here.extra]
+        elif isinstance(here, Apply):
+            stack += here.args
+        elif isinstance(here, Guarded):
+            stack += [here.condition, here.value]
 
 
 class Resolver:

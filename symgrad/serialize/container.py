@@ -6,8 +6,6 @@ one or the new one.  Reading runs no code from the file.
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from symgrad.errors import FormatError
+from symgrad.files import replace_file
 
 
 @dataclass(frozen=True)
@@ -38,18 +37,10 @@ class Kind:
 
         place = Path(path)
         metadata = {"format": self.mark, "version": str(self.version), **texts}
-        unfinished = place.with_name(f".{place.name}.{os.getpid()}.new")
         try:
-            with unfinished.open("wb") as file:
-                file.write(save(dict(arrays), metadata))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, place)
+            replace_file(place, save(dict(arrays), metadata))
         except OSError as error:
             raise FormatError(f"cannot write {place}: {error.strerror}") from error
-        finally:
-            with contextlib.suppress(OSError):
-                unfinished.unlink(missing_ok=True)
 
     def read(self, path: Any) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         """Return the arrays and texts of a file.

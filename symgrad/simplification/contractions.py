@@ -73,8 +73,7 @@ def order_factors(t: Tensor, facts: Facts) -> Tensor | None:
     whole, cost = _flattened(t, product, facts)
     if len(whole.factors) < 3:
         return None
-    sizes = tuple(measure((n,)) for n in whole.extents)
-    steps, best = _best_order(tuple(f.axes for f in whole.factors), whole.output, sizes)
+    steps, best = _ordered(whole)
     if len(product.factors) == 2 and best >= cost:
         return None
     return _contracted(whole, steps)
@@ -88,9 +87,14 @@ def cheapest(t: Tensor, facts: Facts) -> tuple[Tensor, int]:
     whole, cost = _flattened(t, product, facts)
     if len(whole.factors) < 3:
         return t, cost
-    sizes = tuple(measure((n,)) for n in whole.extents)
-    steps, best = _best_order(tuple(f.axes for f in whole.factors), whole.output, sizes)
+    steps, best = _ordered(whole)
     return _contracted(whole, steps), best
+
+
+def _ordered(whole: Product) -> tuple[tuple[tuple[int, ...], ...], int]:
+    """Return the cheapest steps of a product, and what they cost."""
+    sizes = tuple(measure((n,)) for n in whole.extents)
+    return _best_order(tuple(f.axes for f in whole.factors), whole.output, sizes)
 
 
 def _flattened(t: Tensor, product: Product, facts: Facts) -> tuple[Product, int]:

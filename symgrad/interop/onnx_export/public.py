@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from symgrad.declare.tensor import (
 )
 from symgrad.derivation.reverse import flatten
 from symgrad.errors import FormatError, GraphError
+from symgrad.files import replace_file
 from symgrad.interop.onnx_export.builder import IR, OPSET, TYPES, Builder
 from symgrad.interop.onnx_export.statements import Statement
 from symgrad.simplification import simplify
@@ -53,15 +52,10 @@ def to_onnx(t: Any, path: Any, params: Mapping[str, Any] | None = None) -> None:
     arrays = init(list(named.values())) if params is None else dict(params)
     model = _model(named, arrays)
     place = Path(path)
-    unfinished = place.with_name(f".{place.name}.{os.getpid()}.new")
     try:
-        unfinished.write_bytes(model.SerializeToString())
-        os.replace(unfinished, place)
+        replace_file(place, model.SerializeToString())
     except OSError as error:
         raise FormatError(f"cannot write {place}: {error.strerror}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
 
 
 def _named(t: Any) -> dict[str, Tensor]:

@@ -15,7 +15,14 @@ import numpy as np
 
 from symgrad.declare import dtypes, scalar
 from symgrad.declare.build import infer_type
-from symgrad.declare.comprehension import Atom, Comprehension, Index, Quotient, Value
+from symgrad.declare.comprehension import (
+    Atom,
+    Comprehension,
+    Index,
+    Quotient,
+    Value,
+    axes_through,
+)
 from symgrad.declare.scalar import FUNCTIONS, Expr
 from symgrad.declare.tensor import Tensor
 from symgrad.interop.onnx_export.builder import Builder
@@ -74,7 +81,7 @@ class Statement:
         for k in scalar.reads_of(c.body):
             used |= set(self._read(k).axes)
         for g in c.guards:
-            used |= self._axes_of(g.index)
+            used |= axes_through(g.index, self.c.reads)
         if used == set(range(self.rank)) and c.body.fn != "number":
             return body
         return self.b.add("Expand", body, self.b.shape(c.extents))
@@ -116,12 +123,6 @@ class Statement:
         top = b.add("Sub", size, b.constant(1, "int64"))
         return b.add("Max", b.add("Min", index, top), b.constant(0, "int64"))
 
-    def _axes_of(self, index: Index) -> set[int]:
-        found = set(index.axes())
-        for k in index.values():
-            found |= set().union(*map(self._axes_of, self.c.reads[k].index), set())
-        return found
-
     # -- reads -------------------------------------------------------------------------
 
     def _read(self, k: int) -> Laid:
@@ -133,7 +134,7 @@ class Statement:
         """Return a read along the axes that it depends on."""
         r = self.c.reads[k]
         x, value = self.t.args[r.operand], self.args[r.operand]
-        axes = [sorted(self._axes_of(i)) for i in r.index]
+        axes = [sorted(axes_through(i, self.c.reads)) for i in r.index]
         flat = [a for group in axes for a in group]
         if len(set(flat)) < len(flat):
             return self._point_by_point(x, value, r.index, sorted(set(flat)))
@@ -251,7 +252,9 @@ class Statement:
     def _masked(self, reads: Sequence[int], parts: Sequence[Laid]) -> list[Laid]:
         """Return the factors, 0 where a guard does not hold (see the JAX back end)."""
         b, mask = self.b, self._mask()
-        axes_of_mask = set().union(*(self._axes_of(g.index) for g in self.c.guards))
+        axes_of_mask = set().union(
+            *(axes_through(g.index, self.c.reads) for g in self.c.guards)
+        )
         plain = [all(i.axis is not None for i in self.c.reads[k].index) for k in reads]
         if all(plain):
             plain[0] = False

@@ -17,12 +17,15 @@ from symgrad.declare.comprehension import (
     surely_holds,
 )
 from symgrad.declare.dims import Dim, Size, evaluate, names, product
-from symgrad.declare.tensor import Reshape, Shape, Tensor, print_shape
+from symgrad.declare.loop import Scan, Stacked
+from symgrad.declare.tensor import Reshape, Shape, Tensor, print_shape, topological
 from symgrad.errors import ShapeError
 
 
 def conditional(nodes: Iterable[Tensor]) -> list[Tensor]:
     """Return the nodes that do not have a value at every choice of named sizes.
+
+    The nodes of loops' steps are among them.
 
     >>> from symgrad.declare.tensor import input
     >>> x = input("x", ("n",))
@@ -30,7 +33,18 @@ def conditional(nodes: Iterable[Tensor]) -> list[Tensor]:
     [<Tensor 'slice' float32[]>, <Tensor 'slice' float32[n - 1]>,
     <Tensor 'slice' float32[(n + 1)//2]>, <Tensor 'reshape' float32[4, (n)//4]>]
     """
-    return [t for t in nodes if _is_conditional(t)]
+    found: dict[Tensor, None] = {}
+    bodies: dict[Tensor, None] = {}
+    for t in nodes:
+        if isinstance(t.op, Scan):
+            bodies.update(dict.fromkeys(t.op.loop.updates))
+            if isinstance(t.op, Stacked):
+                bodies[t.op.value] = None
+        elif _is_conditional(t):
+            found[t] = None
+    if bodies:
+        found.update(dict.fromkeys(conditional(topological(list(bodies)))))
+    return list(found)
 
 
 def sizes_of(

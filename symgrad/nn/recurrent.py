@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from symgrad.declare.build import broadcast_to, movement
 from symgrad.declare.comprehension import along
 from symgrad.declare.ops import FUNCTIONS
@@ -69,7 +71,8 @@ def lstm(
     with layer("lstm", name, x):
         W = param("W", (width("lstm", x), 4 * n), init, dtype=x.dtype)
         U = param("U", (n, 4 * n), recurrent_init, dtype=x.dtype)
-        b = param("b", (4 * n,), _gate_bias(n, 1, forget_bias), dtype=x.dtype)
+        bias = np.repeat([0.0, forget_bias, 0.0, 0.0], n)
+        b = param("b", (4 * n,), bias, dtype=x.dtype)
         start = _states("lstm", x, initial or (None, None), (*batch, n))
 
         def step(state: Any, x: Node) -> Any:
@@ -191,18 +194,6 @@ def _states(
 
 def _gates(z: Node, features: int, count: int) -> list[Node]:
     return [z[..., n * features : (n + 1) * features] for n in range(count)]
-
-
-def _gate_bias(features: int, gate: int, value: float) -> Callable[..., Any]:
-    """Return the initializer of a bias that is 0 but for one gate's part."""
-
-    def init(rng: Any, shape: tuple[int, ...]) -> Any:
-        del rng
-        whole = [0.0] * shape[0]
-        whole[gate * features : (gate + 1) * features] = [value] * features
-        return whole
-
-    return init
 
 
 def _over_time(

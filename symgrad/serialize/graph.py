@@ -11,17 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from symgrad.declare import dtypes
-from symgrad.declare.tensor import Param, Tensor, exact_scope, topological
+from symgrad.declare.loop import Formal
+from symgrad.declare.tensor import Param, Tensor, topological
 from symgrad.errors import FormatError, GraphError, SymgradError
 from symgrad.serialize.container import Kind
-from symgrad.serialize.operations import (
-    Arrays,
-    Record,
-    read_operation,
-    write_operation,
-)
-from symgrad.serialize.values import integer, items, text, write_size
+from symgrad.serialize.loops import read_loops, write_loops
+from symgrad.serialize.nodes import node, read_nodes, write_nodes
+from symgrad.serialize.operations import Contents
+from symgrad.serialize.values import items
 
 FILE = Kind("symgrad program", 1, "a program that program.save")
 
@@ -43,9 +40,9 @@ def save(declaration: Declaration, path: Any) -> None:
         FormatError: the file cannot be written.
         GraphError: the outputs are in a structure that a file cannot say.
     """
-    arrays = Arrays()
-    graph = write(declaration, arrays)
-    FILE.write(path, arrays.found, {"graph": json.dumps(graph, allow_nan=False)})
+    contents = Contents()
+    graph = write(declaration, contents)
+    FILE.write(path, contents.arrays, {"graph": json.dumps(graph, allow_nan=False)})
 
 
 def load(path: Any) -> Declaration:
@@ -58,7 +55,7 @@ def load(path: Any) -> Declaration:
     arrays, texts = FILE.read(path)
     try:
         data = json.loads(texts["graph"])
-        return read(data, Arrays(arrays))
+        return read(data, Contents(arrays))
     except KeyError as error:
         raise FormatError(f"{path} is damaged: it has no {error}") from error
     except RecursionError:
@@ -74,32 +71,22 @@ def load(path: Any) -> Declaration:
 # -- writing ---------------------------------------------------------------------------
 
 
-def write(declaration: Declaration, arrays: Arrays) -> dict[str, Any]:
-    """Return a declaration as JSON, its arrays put into ``arrays``."""
+def write(declaration: Declaration, contents: Contents) -> dict[str, Any]:
+    """Return a declaration as JSON, its arrays and loops put into ``contents``."""
     pairs = list(declaration.updates.items())
     given = [*declaration.inputs, *_leaves(declaration.outputs)]
     given += [t for pair in pairs for t in pair]
     nodes = topological(given)
     number = {t: n for n, t in enumerate(nodes)}
+    loops = write_loops(nodes, contents)
     return {
-        "nodes": [_write_node(t, number, arrays) for t in nodes],
+        **({"loops": loops} if loops else {}),
+        "nodes": write_nodes(nodes, contents),
         "inputs": [number[t] for t in declaration.inputs],
         "outputs": _write_structure(declaration.outputs, number),
         "updates": [[number[p], number[value]] for p, value in pairs],
         "nan_check": declaration.nan_check,
     }
-
-
-def _write_node(
-    t: Tensor, number: Mapping[Tensor, int], arrays: Arrays
-) -> dict[str, Any]:
-    fields = write_operation(t.op, arrays)
-    fields |= {"dtype": t.dtype, "shape": [write_size(s) for s in t.shape]}
-    if t.args:
-        fields["args"] = [number[a] for a in t.args]
-    if t.scope:
-        fields["scope"] = t.scope
-    return fields
 
 
 def _leaves(structure: Any) -> list[Tensor]:
@@ -128,7 +115,7 @@ def _write_structure(structure: Any, number: Mapping[Tensor, int]) -> Any:
 # -- reading ---------------------------------------------------------------------------
 
 
-def read(data: Any, arrays: Arrays) -> Declaration:
+def read(data: Any, contents: Contents) -> Declaration:
     """Return the declaration that JSON says.
 
     Raises:
@@ -136,36 +123,20 @@ def read(data: Any, arrays: Arrays) -> Declaration:
     """
     if not isinstance(data, dict):
         raise FormatError("its graph is no JSON object")
-    nodes: list[Tensor] = []
-    for fields in items(data.get("nodes"), "'nodes'"):
-        try:
-            nodes.append(_read_node(fields, nodes, arrays))
-        except SymgradError as error:
-            raise FormatError(f"node {len(nodes)}: {error}") from error
-    inputs = [_node(n, nodes) for n in items(data.get("inputs"), "'inputs'")]
+    read_loops(data.get("loops", []), contents)
+    nodes = read_nodes(data.get("nodes"), contents)
+    for t in nodes:
+        if isinstance(t.op, Formal):
+            raise FormatError(f"{t.describe()} is an argument of no loop")
+    inputs = [node(n, nodes) for n in items(data.get("inputs"), "'inputs'")]
     updates: dict[Tensor, Tensor] = {}
     for pair in items(data.get("updates"), "'updates'"):
-        parameter, value = (_node(n, nodes) for n in _pair(pair, "an update"))
+        parameter, value = (node(n, nodes) for n in _pair(pair, "an update"))
         if not isinstance(parameter.op, Param) or parameter in updates:
             raise FormatError(f"{parameter.describe()} is updated, or updated twice")
         updates[parameter] = value
     outputs = _read_structure(data.get("outputs"), nodes)
     return Declaration(inputs, outputs, updates, data.get("nan_check") is True)
-
-
-def _read_node(data: Any, nodes: Sequence[Tensor], arrays: Arrays) -> Tensor:
-    if not isinstance(data, dict):
-        raise FormatError("it is no JSON object")
-    args = [_node(n, nodes) for n in items(data.get("args", []), "'args'")]
-    dtype = dtypes.canonical(text(data.get("dtype"), "'dtype'"))
-    with exact_scope(text(data.get("scope", ""), "'scope'")):
-        return read_operation(Record(data, args, dtype, arrays))
-
-
-def _node(data: Any, nodes: Sequence[Tensor]) -> Tensor:
-    if integer(data, "a node", 0) >= len(nodes):
-        raise FormatError(f"there is no node {data} before its use")
-    return nodes[data]
 
 
 def _pair(data: Any, what: str) -> list:
@@ -176,7 +147,7 @@ def _pair(data: Any, what: str) -> list:
 
 def _read_structure(data: Any, nodes: Sequence[Tensor]) -> Any:
     if isinstance(data, int):
-        return _node(data, nodes)
+        return node(data, nodes)
     if isinstance(data, dict) and len(data) == 1:
         ((kind, parts),) = data.items()
         parts = items(parts, "the structure of the outputs")

@@ -1,7 +1,7 @@
 """Operations as JSON: a table with one entry for each kind of operation.
 
 A kind of operation becomes part of the file format by an entry here: how its fields
-are written (arrays go into the archive, under the name that ``Arrays.put`` returns),
+are written (arrays go into the archive, under the name that ``Contents.put`` returns),
 and how they are read.  A reader makes the node itself, by the functions that declare
 it, so that no file can state a shape that its operation does not have.
 """
@@ -19,6 +19,7 @@ from symgrad.declare.build import apply
 from symgrad.declare.comprehension import REDUCTIONS, Comprehension
 from symgrad.declare.dims import Dim, product
 from symgrad.declare.linear_algebra import LinearAlgebra
+from symgrad.declare.loop import Final, Formal, Loop, Scan, Stacked, States
 from symgrad.declare.ops.linalg import OPERATIONS
 from symgrad.declare.tensor import (
     Constant,
@@ -54,22 +55,38 @@ from symgrad.serialize.values import (
 
 
 @dataclass
-class Arrays:
-    """The arrays of a file, by name."""
+class Contents:
+    """What nodes of a file refer to: arrays by name, and loops by number.
 
-    found: dict[str, np.ndarray] = field(default_factory=dict)
+    Attributes:
+        arrays: by name.
+        loops: each with the nodes of its step, by which values of a step are numbered.
+    """
+
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    loops: dict[Loop, list[Tensor]] = field(default_factory=dict)
 
     def put(self, array: np.ndarray) -> str:
         """Keep an array; return its name."""
-        name = f"array{len(self.found)}"
-        self.found[name] = np.array(array, order="C")
+        name = f"array{len(self.arrays)}"
+        self.arrays[name] = np.array(array, order="C")
         return name
 
     def get(self, name: Any) -> np.ndarray:
         """Return the array of a name."""
-        if not isinstance(name, str) or name not in self.found:
+        if not isinstance(name, str) or name not in self.arrays:
             raise FormatError(f"the file has no array {name!r}")
-        return self.found[name]
+        return self.arrays[name]
+
+    def number(self, loop: Loop) -> int:
+        """Return the number of a loop."""
+        return list(self.loops).index(loop)
+
+    def loop(self, number: Any) -> Loop:
+        """Return the loop of a number."""
+        if integer(number, "a loop", 0) >= len(self.loops):
+            raise FormatError(f"there is no loop {number} before its use")
+        return list(self.loops)[number]
 
 
 @dataclass(frozen=True)
@@ -79,7 +96,7 @@ class Record:
     fields: Mapping[str, Any]
     args: Sequence[Tensor]
     dtype: str
-    arrays: Arrays
+    contents: Contents
 
     def __getitem__(self, name: str) -> Any:
         if name not in self.fields:
@@ -97,7 +114,7 @@ class Codec:
     """How one kind of operation is written and read."""
 
     kind: type
-    write: Callable[[Any, Arrays], dict[str, Any]]
+    write: Callable[[Any, Contents], dict[str, Any]]
     read: Callable[[Record], Tensor]
     operands: int | None = 0  # None: any number
 
@@ -116,7 +133,7 @@ def _name(data: Any) -> str:
     return name
 
 
-def _write_param(op: Param, arrays: Arrays) -> dict[str, Any]:
+def _write_param(op: Param, contents: Contents) -> dict[str, Any]:
     fields: dict[str, Any] = {"name": op.name, "trainable": op.trainable}
     start = op.init
     if isinstance(start, str):
@@ -124,7 +141,7 @@ def _write_param(op: Param, arrays: Arrays) -> dict[str, Any]:
     if isinstance(start, bool | int | float | np.generic):
         return fields | {"init": ["number", write_number(start)]}
     if isinstance(start, np.ndarray | list | tuple):
-        return fields | {"init": ["array", arrays.put(np.asarray(start))]}
+        return fields | {"init": ["array", contents.put(np.asarray(start))]}
     what = getattr(start, "__qualname__", type(start).__name__)
     return fields | {"init": ["function", what]}
 
@@ -158,7 +175,7 @@ def _read_param(r: Record) -> Tensor:
         case ["number", number]:
             init = read_expression(number, 0, 0).value
         case ["array", array]:
-            init = r.arrays.get(array)
+            init = r.contents.get(array)
         case ["function", str(function)]:
             init = LostInit(name, function)
         case other:
@@ -167,7 +184,7 @@ def _read_param(r: Record) -> Tensor:
 
 
 def _read_constant(r: Record) -> Tensor:
-    return constant(r.arrays.get(r["value"]))
+    return constant(r.contents.get(r["value"]))
 
 
 def _read_size_of(r: Record) -> Tensor:
@@ -175,6 +192,10 @@ def _read_size_of(r: Record) -> Tensor:
     if not isinstance(dim, Dim) or r.dtype == "bool":
         raise FormatError("a size is that of a named dimension, and no bool")
     return size_of(dim, r.dtype)
+
+
+def _read_formal(r: Record) -> Tensor:
+    return make(Formal(integer(r["number"], "'number'", 0)), (), r.shape, r.dtype)
 
 
 # -- others ----------------------------------------------------------------------------
@@ -197,7 +218,7 @@ def _read_linear_algebra(r: Record) -> Tensor:
     return OPERATIONS[name].declare(*r.args)
 
 
-def _write_comprehension(c: Comprehension, arrays: Arrays) -> dict[str, Any]:
+def _write_comprehension(c: Comprehension, contents: Contents) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "name": c.name,
         "rank": c.rank,
@@ -244,13 +265,75 @@ def _read_comprehension(r: Record) -> Tensor:
     return apply(within_bounds(c, r.args), r.args, r.dtype)
 
 
+def _loop_of(op: Scan, contents: Contents) -> dict[str, Any]:
+    return {"loop": contents.number(op.loop)}
+
+
+def _write_carry(op: Final | States, contents: Contents) -> dict[str, Any]:
+    return _loop_of(op, contents) | {"number": op.number}
+
+
+def _write_stacked(op: Stacked, contents: Contents) -> dict[str, Any]:
+    nodes = contents.loops[op.loop]
+    number = next(n for n, t in enumerate(nodes) if t is op.value)
+    return _loop_of(op, contents) | {"value": number}
+
+
+def _read_final(r: Record) -> Tensor:
+    loop = _checked_loop(r)
+    carry = _element(r["number"], loop.carries, "carry")
+    return make(Final(loop, r["number"]), r.args, carry.shape, carry.dtype)
+
+
+def _read_states(r: Record) -> Tensor:
+    loop = _checked_loop(r)
+    carry = _element(r["number"], loop.carries, "carry")
+    shape = (loop.length + 1, *carry.shape)
+    return make(States(loop, r["number"]), r.args, shape, carry.dtype)
+
+
+def _read_stacked(r: Record) -> Tensor:
+    loop = _checked_loop(r)
+    value = _element(r["value"], r.contents.loops[loop], "value")
+    shape = (loop.length, *value.shape)
+    return make(Stacked(loop, value), r.args, shape, value.dtype)
+
+
+def _element(number: Any, things: Sequence[Tensor], what: str) -> Tensor:
+    if integer(number, f"the number of a {what}", 0) >= len(things):
+        raise FormatError(f"the loop has no {what} {number}")
+    return things[number]
+
+
+def _checked_loop(r: Record) -> Loop:
+    """Return a record's loop, to whose formals the operands have to be fit."""
+    loop = r.contents.loop(r["loop"])
+    if len(r.args) != len(loop.formals):
+        raise FormatError(
+            f"a loop of {len(loop.formals)} arguments is given {len(r.args)}"
+        )
+    elements = set(loop.elements)
+    for f, a in zip(loop.formals, r.args, strict=True):
+        shape = (loop.length, *f.shape) if f in elements else f.shape
+        if a.shape != shape or a.dtype != f.dtype:
+            raise FormatError(
+                f"{f.describe()} of a loop is given {a.describe()}, not "
+                f"{f.dtype}{print_shape(shape)}"
+            )
+    return loop
+
+
 _CODECS = {
     "input": Codec(Input, lambda op, _: {"name": op.name}, _read_input),
     "param": Codec(Param, _write_param, _read_param),
     "constant": Codec(
-        Constant, lambda op, arrays: {"value": arrays.put(op.value)}, _read_constant
+        Constant, lambda op, contents: {"value": contents.put(op.value)}, _read_constant
     ),
     "size": Codec(SizeOf, lambda op, _: {"dim": write_size(op.dim)}, _read_size_of),
+    "formal": Codec(Formal, lambda op, _: {"number": op.number}, _read_formal),
+    "final": Codec(Final, _write_carry, _read_final, None),
+    "states": Codec(States, _write_carry, _read_states, None),
+    "stacked": Codec(Stacked, _write_stacked, _read_stacked, None),
     "reshape": Codec(Reshape, lambda op, _: {}, _read_reshape, 1),
     "linear_algebra": Codec(
         LinearAlgebra, lambda op, _: {"name": op.name}, _read_linear_algebra, None
@@ -262,7 +345,7 @@ _CODECS = {
 _NAMES = {codec.kind: name for name, codec in _CODECS.items()}
 
 
-def write_operation(op: Op, arrays: Arrays) -> dict[str, Any]:
+def write_operation(op: Op, contents: Contents) -> dict[str, Any]:
     """Return an operation as JSON.
 
     Raises:
@@ -272,7 +355,7 @@ def write_operation(op: Op, arrays: Arrays) -> dict[str, Any]:
     if name is None:
         kind = type(op).__name__.lower()
         raise GraphError(f"a program with the operation {kind} cannot be saved yet")
-    return {"op": name, **_CODECS[name].write(op, arrays)}
+    return {"op": name, **_CODECS[name].write(op, contents)}
 
 
 def read_operation(r: Record) -> Tensor:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import symgrad as sg
 from symgrad.serialize import graph
-from symgrad.serialize.operations import Arrays
+from symgrad.serialize.operations import Contents
 from tests.golden.models import MODELS
 from tests.programs.compare import declare
 from tests.programs.strategy import programs
@@ -42,14 +42,14 @@ def test_a_loaded_program_is_the_same(name, tmp_path):
 @given(programs())
 def test_random_graphs_survive(program):
     declared = declare(program)
-    arrays = Arrays()
-    data = graph.write(graph.Declaration(declared.inputs, declared.results), arrays)
+    contents = Contents()
+    data = graph.write(graph.Declaration(declared.inputs, declared.results), contents)
     text = json.dumps(data, allow_nan=False)
-    read = graph.read(json.loads(text), Arrays(arrays.found))
-    other = Arrays()
+    read = graph.read(json.loads(text), Contents(contents.arrays))
+    other = Contents()
     assert graph.write(read, other) == data
-    for name, array in arrays.found.items():
-        assert other.found[name].tobytes() == array.tobytes()
+    for name, array in contents.arrays.items():
+        assert other.arrays[name].tobytes() == array.tobytes()
 
 
 def test_a_training_step_is_saved_whole(tmp_path):
@@ -304,6 +304,6 @@ FUZZED: dict = {}
 def test_no_guard_is_added_to_what_the_library_declares(model):
     """The check of indices leaves what needs none as it is."""
     outputs = model()
-    arrays = Arrays()
-    data = graph.write(graph.Declaration([], outputs), arrays)
-    assert graph.write(graph.read(data, arrays), Arrays()) == data
+    contents = Contents()
+    data = graph.write(graph.Declaration([], outputs), contents)
+    assert graph.write(graph.read(data, Contents(contents.arrays)), Contents()) == data

@@ -369,3 +369,13 @@ def test_another_float_type_reaches_into_the_step():
     (found,) = sg.compile([x], [loss], dtype="float64")(values)
     np.testing.assert_allclose(found, total + h.sum(), rtol=1e-12)
     assert str(loss) == "Σ(scan_1) + ‖scan_2‖²"
+
+
+def test_an_index_in_a_step_is_checked_when_sizes_are_known():
+    w, x = sg.input("w", ("n",)), sg.input("x", (3,))
+    last, ys = sg.scan(lambda c, v: (c + v * w[5], w[6]), 0.0, x)
+    program = sg.compile([w, x], [last, ys])
+    last, ys = program(np.arange(7, dtype="f"), np.ones(3, "f"))
+    assert (last, ys.tolist()) == (15, [6] * 3)
+    with pytest.raises(sg.ShapeError, match="element 5 of dimension 0"):
+        program(np.ones(2, "f"), np.ones(3, "f"))

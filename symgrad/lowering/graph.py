@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from symgrad.declare.bodies import sibling_key, siblings
 from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.dims import evaluate
 from symgrad.declare.linear_algebra import LinearAlgebra
+from symgrad.declare.loop import Scan
 from symgrad.declare.tensor import (
     Constant,
     Input,
@@ -18,6 +20,7 @@ from symgrad.declare.tensor import (
     topological,
 )
 from symgrad.errors import CompileError
+from symgrad.lowering.loops import loop_results
 from symgrad.lowering.statements import statement
 
 Array = Any
@@ -52,9 +55,20 @@ def evaluate_graph(
     trace it; element types are the declared ones as far as JAX's settings allow.
     """
     known: dict[Tensor, Array] = dict(leaves)
-    for t in topological(outputs):
-        if t not in known:
-            known[t] = _node(t, [known[a] for a in t.args], sizes)
+    order = topological(outputs)
+    together = siblings(order)
+
+    def step(values: Sequence[Tensor], given: Mapping[Tensor, Array]) -> list[Array]:
+        return evaluate_graph(values, given, sizes, watch)
+
+    for t in order:
+        args = [known[a] for a in t.args]
+        if t not in known and isinstance(t.op, Scan):
+            results = together[sibling_key(t)]
+            found = loop_results(results, args, sizes, step, watch is not None)
+            known.update(zip(results, found, strict=True))
+        elif t not in known:
+            known[t] = _node(t, args, sizes)
         if watch is not None:
             watch(t, known[t])
     return [known[t] for t in outputs]

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from symgrad.declare import conditions
+from symgrad.declare.bodies import demanded, siblings
 from symgrad.declare.comprehension import Comprehension, print_statement
+from symgrad.declare.loop import Loop
 from symgrad.declare.tensor import Tensor, topological
 from symgrad.derivation.reverse import unflatten
 from symgrad.errors import DTypeError, NumericError
@@ -121,8 +123,9 @@ class JaxProgram(Declared):
         sizes = conditions.sizes_of(self._leaves, [a.shape for a in arrays])
         return evaluate_graph(self._simple, leaves, sizes, self._watch)
 
-    @staticmethod
-    def _check_nan(t: Tensor, value: Any) -> None:
+    def _check_nan(self, t: Tensor, value: Any) -> None:
+        if isinstance(value, self._jax.core.Tracer):
+            return  # of a step that no element takes
         if value.dtype.kind == "f" and np.isnan(np.asarray(value)).any() and t.args:
             inputs = ", ".join(a.describe() for a in t.args)
             raise NumericError(
@@ -134,13 +137,7 @@ class JaxProgram(Declared):
     @property
     def source(self) -> str:
         """The statements that JAX runs, and after a call the jaxpr made of them."""
-        nodes = topological(self._simple)
-        names = {t: t.name or f"t{n}" for n, t in enumerate(nodes)}
-        lines = [
-            print_statement(t.op, [names[a] for a in t.args], names[t])
-            for t in nodes
-            if isinstance(t.op, Comprehension)
-        ]
+        lines = _listed(self._simple, "")
         if self._last is not None and self._watch is None:
             with self._jax.enable_x64(True):
                 lines += ["", str(self._jax.make_jaxpr(self._evaluate)(self._last))]
@@ -156,12 +153,29 @@ class JaxProgram(Declared):
         if self._last is not None and self._watch is None:
             with self._jax.enable_x64(True):
                 cost = self._call.lower(self._last).cost_analysis() or {}  # type: ignore[attr-defined]
-        count = sum(isinstance(t.op, Comprehension) for t in topological(self._simple))
         return {
             "backend": "jax",
-            "statements": count,
+            "statements": len(_listed(self._simple, "")),
             "flops": cost.get("flops"),
             "bytes": cost.get("bytes accessed"),
             "compile_seconds": self._seconds.get("compile", 0.0),
             "stage_seconds": dict(self._seconds),
         }
+
+
+def _listed(outputs: Sequence[Tensor], indent: str) -> list[str]:
+    """Return the statements of a graph; those of a loop's step are indented."""
+    nodes = topological(outputs)
+    names = {t: t.name or f"t{n}" for n, t in enumerate(nodes)}
+    found = []
+    for t in nodes:
+        if isinstance(t.op, Comprehension):
+            text = print_statement(t.op, [names[a] for a in t.args], names[t])
+            found.append(indent + text)
+    for results in siblings(nodes).values():
+        loop: Loop = results[0].op.loop  # type: ignore[union-attr]
+        arguments = ", ".join(names[a] for a in results[0].args)
+        made = ", ".join(names[t] for t in results)
+        found.append(f"{indent}{made} = scan of {loop.length} steps ({arguments})")
+        found += _listed(demanded(results), indent + "    ")
+    return found

@@ -10,15 +10,26 @@ import jax
 import numpy as np
 
 import symgrad as sg
+from symgrad.declare.tensor import Param, topological
 
 
-def model():
+def dense(x):
+    """Return a layer's output."""
+    return sg.tanh(x @ sg.param("w1", (5, 8)))
+
+
+def recurrent(x):
+    """Return the last state of a memory to which each number is an element."""
+    return sg.nn.lstm(x.reshape(x.shape[0], 5, 1), 8)[1][0]
+
+
+def model(layer):
     """Return a step of training that is compiled for JAX, and its start."""
     x, y = sg.input("x", ("batch", 5)), sg.input("y", ("batch",), dtype="int64")
-    w1, w2 = sg.param("w1", (5, 8)), sg.param("w2", (8, 3))
-    z = sg.log_softmax(sg.tanh(x @ w1) @ w2)
+    z = sg.log_softmax(layer(x) @ sg.param("w2", (8, 3)))
     loss = -sg.mean(sg.sum(z * sg.one_hot(y, 3), axis=-1))
-    updates = sg.optim.Adam(0.05).updates([w1, w2], sg.grad(loss, [w1, w2])).values
+    params = [t for t in topological([loss]) if isinstance(t.op, Param)]
+    updates = sg.optim.Adam(0.05).updates(params, sg.grad(loss, params)).values
     step = sg.compile([x, y], loss, updates=updates, backend="jax")
     return step, sg.init([loss, *updates.values()])
 
@@ -30,10 +41,6 @@ def main(*where: str) -> None:
         jax.distributed.initialize(address, count, number)
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(16, 5)).astype("f"), rng.integers(0, 3, 16)
-    alone, start = model()
-    alone.bind({name: a.copy() for name, a in start.items()})
-    wanted = [float(alone(x, y)) for _ in range(5)]
-
     mesh = jax.make_mesh(
         (jax.device_count(),), ("data",), axis_types=(jax.sharding.AxisType.Auto,)
     )
@@ -46,12 +53,16 @@ def main(*where: str) -> None:
                 array.shape, sharding, lambda index: array[index]
             )
 
-    step, start = model()
-    step.bind({name: placed(a, everywhere) for name, a in start.items()})
     split = placed(x, rows), placed(y, rows)
-    found = [float(step(*split)) for _ in range(5)]
-    np.testing.assert_allclose(found, wanted, rtol=2e-5)
-    assert found[-1] < found[0]
+    for layer in (dense, recurrent):
+        alone, start = model(layer)
+        alone.bind({name: a.copy() for name, a in start.items()})
+        wanted = [float(alone(x, y)) for _ in range(5)]
+        step, start = model(layer)
+        step.bind({name: placed(a, everywhere) for name, a in start.items()})
+        found = [float(step(*split)) for _ in range(5)]
+        np.testing.assert_allclose(found, wanted, rtol=2e-5)
+        assert found[-1] < found[0]
     print("same", jax.process_count(), jax.device_count(), jax.local_device_count())
 
 

@@ -31,7 +31,8 @@ from symgrad.train.low_rank import opened
 from symgrad.train.optim import Optimizer
 from symgrad.train.plan import Plan, Saved
 from symgrad.train.progress import Silent, shown_on_stderr
-from symgrad.train.watch import Watch
+from symgrad.train.replay import Replay
+from symgrad.train.watch import Options, Watch
 
 
 class Trainer:
@@ -44,7 +45,9 @@ class Trainer:
         threads: how many threads to use; None for the usual number.
         watch: keep the loss of each step in ``losses`` and now and then the sizes of
             gradient and update in ``statistics``; show them, and stop at the first NaN,
-            naming the node that made it.
+            naming the node that made it.  A dict sets ``share``, the part of the time
+            that this may take (0.01), ``every``, the steps between two rows of
+            statistics, and ``memory``, bytes of batches to hold (2³⁰).
         params: initial values by name, in place of those declared; for example the
             ``params`` of another trainer, whose model this one builds on.
 
@@ -64,7 +67,7 @@ class Trainer:
         optimizer: Optimizer,
         seed: int = 0,
         threads: int | None = None,
-        watch: bool = False,
+        watch: bool | Mapping[str, Any] = False,
         params: Mapping[str, Any] | None = None,
     ) -> None:
         trainable, frozen = leaves_of(loss)
@@ -74,6 +77,7 @@ class Trainer:
                 f"optimizer is one of sg.optim, such as sg.optim.Adam(1e-3), not "
                 f"{optimizer!r}"
             )
+        watching = Options.of(watch)
         self.loss, self.optimizer = loss, optimizer
         self._seed, self._threads = checked_seed(seed), threads
         self._inputs = {name_of(t): t for t in inputs_of([loss])}
@@ -97,23 +101,25 @@ class Trainer:
             updates=updates.values,
         )
         self.program.bind(self._arrays)
-        self._watch = (
-            Watch(
-                list(self._inputs.values()),
-                trained,
-                gradients,
-                self._arrays,
-                self._rate,
-            )
-            if watch
-            else None
-        )
+        self._watch = self._watching(watching, trained, gradients)
         self._step_parts = (trained, trainable, gradients, optimizer, state)
         self._accumulation: Accumulation | None = None
         self._programs: dict[tuple[Tensor, ...], Any] = {}
         self.history = History()
         self.epochs = 0
         self._unfinished: dict[str, Any] | None = None
+
+    def _watching(
+        self, options: Options | None, loss: Tensor, gradients: list[Tensor]
+    ) -> Watch | None:
+        if options is None:
+            return None
+        inputs = list(self._inputs.values())
+        replay = Replay(inputs, [loss, *gradients], self._arrays, self._set_rate)
+        return Watch(inputs, loss, gradients, self._arrays, replay, options)
+
+    def _set_rate(self) -> None:
+        self._rate[...] = self.optimizer.rate(int(self._step))
 
     def _take(self, params: Mapping[str, Any] | None) -> None:
         """Put given initial values in place of the declared ones."""
@@ -138,12 +144,12 @@ class Trainer:
 
     @property
     def losses(self) -> list[float]:
-        """The loss before each step, of a trainer with ``watch=True``; else nothing."""
+        """The loss before each step, of a trainer with ``watch=``; else nothing."""
         return [] if self._watch is None else self._watch.losses
 
     @property
     def statistics(self) -> dict[str, list[float]]:
-        """The table that a trainer with ``watch=True`` keeps; else nothing.
+        """The table that a trainer with ``watch=`` keeps; else nothing.
 
         Its columns are ``step``, ``loss``, ``gradient`` (the norm) and ``update`` (as a
         part of the parameters); a row is for 64 steps or more.
@@ -182,7 +188,7 @@ class Trainer:
         """Make a step: the whole of it or, as it has its own counter, visibly none."""
         self._rate[...] = self.optimizer.rate(int(self._step))
         if self._watch is not None:
-            return self._watch.step(self.program, list(batch))
+            return self._watch.step(self.program, tuple(batch))
         return float(self.program(*batch))
 
     def _advance_by(self, batches: Iterator[Batch], counts: list[int]) -> float:
@@ -190,7 +196,7 @@ class Trainer:
         taken = [next(batches)[: len(self._inputs)] for _ in counts]
         if self._accumulation is None:
             return self._advance(taken[0])
-        self._rate[...] = self.optimizer.rate(int(self._step))
+        self._set_rate()
         return self._accumulation.step(taken, counts)
 
     def _prepare(self, accumulate: int) -> None:

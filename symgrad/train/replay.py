@@ -11,6 +11,11 @@ from symgrad.errors import NumericError
 from symgrad.pipeline import compile
 from symgrad.train.initialize import name_of, parameters
 
+Batch = tuple[np.ndarray, ...]
+Run = Callable[..., np.ndarray]
+#: A function that makes a batch, and the number of its first sample.
+Again = tuple[Callable[[int], Batch], int]
+
 
 class Replay:
     """Repeats steps, exactly: a program gives the same bits for the same arrays.
@@ -34,9 +39,9 @@ class Replay:
 
     def __call__(
         self,
-        run: Callable[..., np.ndarray],
+        run: Run,
         start: Mapping[str, np.ndarray],
-        batches: Sequence[tuple[np.ndarray, ...]],
+        batches: Sequence[Batch | Again],
         losses: Sequence[float],
     ) -> tuple[int, str]:
         """Return which of the steps makes the first NaN, and a sentence about it.
@@ -46,7 +51,7 @@ class Replay:
         Args:
             run: makes a step, in the arrays.
             start: the arrays before the steps.
-            batches: the batch of each step.
+            batches: the batch of each step, or how to make it.
             losses: the loss that each step gave.
         """
         program = compile(self._inputs, self._outputs, nan_check=True)
@@ -54,7 +59,8 @@ class Replay:
         program.bind({n: a for n, a in self._arrays.items() if n in bound})
         self._put(start)
         last = len(batches) - 1
-        for index, (batch, loss) in enumerate(zip(batches, losses, strict=True)):
+        for index, (source, loss) in enumerate(zip(batches, losses, strict=True)):
+            batch = _made(source)
             before = {n: np.array(a) for n, a in self._arrays.items()}
             try:
                 program(*batch)
@@ -86,3 +92,10 @@ class Replay:
     def _put(self, values: Mapping[str, np.ndarray]) -> None:
         for name, a in self._arrays.items():
             a[...] = values[name].reshape(a.shape)
+
+
+def _made(source: Batch | Again) -> Batch:
+    if source and callable(source[0]):
+        make, low = source
+        return make(low)
+    return source

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from symgrad.train.low_rank import opened
 from symgrad.train.optim import Optimizer
 from symgrad.train.plan import Plan, Saved
 from symgrad.train.progress import Silent, shown_on_stderr
-from symgrad.train.replay import Replay
+from symgrad.train.replay import Again, Replay
 from symgrad.train.watch import Options, Watch
 
 
@@ -184,18 +185,22 @@ class Trainer:
             as_input("step", t, arrays[n]) for n, t in self._inputs.items()
         )
 
-    def _advance(self, batch: Iterable[np.ndarray]) -> float:
+    def _advance(
+        self, batch: Iterable[np.ndarray], again: Again | None = None
+    ) -> float:
         """Make a step: the whole of it or, as it has its own counter, visibly none."""
         self._rate[...] = self.optimizer.rate(int(self._step))
         if self._watch is not None:
-            return self._watch.step(self.program, tuple(batch))
+            return self._watch.step(self.program, tuple(batch), again)
         return float(self.program(*batch))
 
-    def _advance_by(self, batches: Iterator[Batch], counts: list[int]) -> float:
+    def _advance_by(
+        self, batches: Iterator[Batch], counts: list[int], again: Again
+    ) -> float:
         """Make a step on the next batches, of so many samples."""
         taken = [next(batches)[: len(self._inputs)] for _ in counts]
         if self._accumulation is None:
-            return self._advance(taken[0])
+            return self._advance(taken[0], again)
         self._set_rate()
         return self._accumulation.step(taken, counts)
 
@@ -298,9 +303,11 @@ class Trainer:
         start = (self.steps - now["begun"]) * plan.size
         left = len(data) - start
         batches = data.batches(plan.batch_size, order, start)
+        again = partial(self._batch, data, plan.batch_size, order)
         while left:
             count = min(plan.size, left)
-            loss = self._advance_by(batches, plan.counts(count))
+            source = again, len(data) - left
+            loss = self._advance_by(batches, plan.counts(count), source)
             left -= count
             now["loss"] += loss * count
             now["weight"] += count
@@ -314,6 +321,12 @@ class Trainer:
             **self._watched(),
             "seconds": now["seconds"],
         }
+
+    def _batch(
+        self, data: Dataset, size: int, order: np.ndarray | None, low: int
+    ) -> Batch:
+        """Return one batch of an epoch once more."""
+        return next(data.batches(size, order, low))[: len(self._inputs)]
 
     def _watched(self) -> dict[str, float]:
         """Return what is shown beside the loss."""

@@ -16,10 +16,8 @@ from symgrad.declare.tensor import Param, Tensor
 from symgrad.errors import GraphError, NumericError
 from symgrad.pipeline import compile
 from symgrad.train.initialize import name_of, parameters
-from symgrad.train.replay import Replay
+from symgrad.train.replay import Again, Batch, Replay, Run
 
-Batch = tuple[np.ndarray, ...]
-Run = Callable[..., np.ndarray]
 COLUMNS = ("step", "loss", "gradient", "update")
 #: Steps before the first look, between two rows at least, between two looks at most.
 FIRST, ROW, MOST = 8, 64, 1024
@@ -70,15 +68,15 @@ class Watch:
     """Keeps the losses of a run and what it takes to repeat its last steps.
 
     A step costs one look at its loss.  All else is done now and then, so rarely that it
-    takes ``share`` of the time: the arrays are copied, after a look whether parameters
-    are finite, and rows of statistics are added.  In between the batches are referred
-    to, not copied, unless a caller was seen to overwrite one.  When a loss is not
-    finite, the steps since the copy are made again with a program that looks at every
-    value, gradients included.
+    takes ``share`` of the time: the arrays are copied, after a look whether they are
+    finite, and rows of statistics are added.  Of the batches in between it is kept how
+    to make them again; those of a caller are referred to and, if one was seen to be
+    overwritten, copied.  When a loss is not finite, the steps since the copy are made
+    again with a program that looks at every value, gradients included.
 
     Attributes:
         statistics: a table with a row for every 64 steps or more: ``step``, the mean
-            ``loss`` since the row before, the norm of the ``gradient`` of the last
+            ``loss`` since the row before, the norm of the ``gradient`` of the next
             batch, and how large an ``update`` was on average since the last copy, as a
             part of the parameters.
         latest: gradient and update of the last row; nothing before the first one.
@@ -104,7 +102,7 @@ class Watch:
         leaves = [(name_of(p), p.op) for p in parameters([loss, *gradients])]
         trained = [n for n, op in leaves if isinstance(op, Param) and op.trainable]
         self._trained = {n: self._flat[n] for n in trained}
-        self._since: list[Batch] = []
+        self._since: list[Batch | Again] = []
         self._probe: tuple[Batch, Batch] | None = None
         self._copying, self._overwritten = True, False
         self._every, self._until, self._began = FIRST, 0, 0.0
@@ -116,8 +114,13 @@ class Watch:
         """The loss before each step."""
         return self._losses.tolist()
 
-    def step(self, run: Run, batch: Batch) -> float:
+    def step(self, run: Run, batch: Batch, again: Again | None = None) -> float:
         """Make a step and keep its loss.
+
+        Args:
+            run: makes a step on a batch, in the arrays.
+            batch: an array for each input.
+            again: how to make the batch again; by default its arrays are referred to.
 
         Raises:
             NumericError: the loss is a NaN or infinite, naming the first node that
@@ -127,7 +130,7 @@ class Watch:
         if len(since) >= self._until:
             with np.errstate(over="ignore", invalid="ignore"):
                 self._look(run, batch)
-        since.append(_copied(batch) if self._copying else batch)
+        since.append(again or (_copied(batch) if self._copying else batch))
         loss = float(run(*batch))
         self._losses.append(loss)
         if loss - loss != 0:  # a NaN or infinite
@@ -156,7 +159,7 @@ class Watch:
         began = time.perf_counter()
         if done and steps >= self._due:
             ready = self._norm is not None
-            self._record()
+            self._record(batch)
             self._cost("row", began, ready)
         middle = time.perf_counter()
         for name, a in self._flat.items():
@@ -207,14 +210,14 @@ class Watch:
                 steps = len(self._losses)
                 self._stop(run, f"{name!r} is not finite after step {steps}")
 
-    def _record(self) -> None:
+    def _record(self, batch: Batch) -> None:
         """Add a row: of the steps since the row before, and since the last copy."""
         if self._norm is None:
             program = compile(self._inputs, _norm(self._gradients))
             names = [name_of(p) for p in parameters(self._gradients)]
             program.bind({n: self._arrays[n] for n in names})
             self._norm = program
-        gradient = float(self._norm(*self._since[-1]))
+        gradient = float(self._norm(*batch))
         change = sum(_square(a - self._copy[n]) for n, a in self._trained.items())
         size = sum(_square(a) for a in self._trained.values())
         update = math.sqrt(change / size) / len(self._since) if size else math.nan

@@ -196,9 +196,9 @@ def test_looking_takes_its_share_of_the_time(monkeypatch):
     looks = []
     look, record = watch._look, watch._record
 
-    def slow_record():
+    def slow_record(batch):
         clock[0] += 40e-6
-        record()
+        record(batch)
 
     def slow_copy(batch):
         clock[0] += 40e-6

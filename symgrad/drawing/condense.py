@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from symgrad.declare.comprehension import Comprehension
+from symgrad.declare.loop import Formal, Scan
 from symgrad.declare.tensor import Input, Param, Reshape, Tensor, topological
 from symgrad.notation.lower import Lowering, source
 
@@ -64,7 +65,7 @@ class _Graph:
 
     def _sort(self, t: Tensor) -> None:
         """Note what depends on no leaf, and what is a leaf but for its place."""
-        if isinstance(t.op, Input | Param):
+        if isinstance(t.op, Input | Param | Formal):
             return
         if not _is_leaf(t) and all(a in self.fixed for a in t.args):
             self.fixed.add(t)
@@ -129,6 +130,9 @@ class _Graph:
                 continue
             if isinstance(t.op, Reshape):
                 found |= {t, *(a for a in t.args if self._is_operation(a))}
+            elif isinstance(t.op, Scan):
+                below = (source(a) for a in t.args)
+                found |= {t, *(a for a in below if self._is_operation(a))}
             elif isinstance(t.op, Comprehension) and self._is_product(t):
                 found.add(self._with_bias(t, absorbed))
                 below = (source(a) for a in t.args)
@@ -238,7 +242,7 @@ def _is_leaf(t: Tensor) -> bool:
     """Return True for what has a box of its own: not numbers, nor indices."""
     if isinstance(t.op, Comprehension):
         return False
-    return not t.args and (t.ndim > 0 or isinstance(t.op, Input | Param))
+    return not t.args and (t.ndim > 0 or isinstance(t.op, Input | Param | Formal))
 
 
 def _name(t: Tensor) -> str:

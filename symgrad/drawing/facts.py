@@ -20,6 +20,7 @@ from symgrad.drawing.labels import (
     shortened,
     statement_of,
 )
+from symgrad.drawing.loops import is_loop
 from symgrad.drawing.measure import norms
 from symgrad.drawing.views import Backward, Graph
 from symgrad.emit.kernels import emit, texts
@@ -77,7 +78,10 @@ class _Facts:
     ) -> None:
         self.graph, self.back, self.labels = graph, back, graph.labels
         self.view, self.collapse = view, collapse
-        self.place = {t: n for n, t in enumerate(graph.units)}
+        units = list(dict.fromkeys(graph.units.values()))
+        at = {u: n for n, u in enumerate(units)}
+        self.firsts = [u.heads[0] for u in units]  # results of one loop are one node
+        self.place = {t: at[u] for t, u in graph.units.items()}
         self.scopes: list[dict[str, Any]] = []
         self.at: dict[str, int] = {}
         self.sources: dict[str, int] = {}
@@ -87,7 +91,7 @@ class _Facts:
     def all(self) -> dict[str, Any]:
         """Return everything."""
         self._runs()
-        nodes = [self._node(t) for t in self.graph.units]
+        nodes = [self._node(t) for t in self.firsts]
         edges = [e for t in self.graph.boxes.boxes for e in self._edges(t)]
         sizes = [e["norm"] for e in edges if e["norm"] is not None]
         scale = LogScale(sizes)
@@ -165,12 +169,18 @@ class _Facts:
             "shape": shape_text(t) or "scalar",
             "dtype": t.dtype,
             "math": None,
+            "steps": [],
+            "carries": "",
             "definition": "",
             "source": None,
             "norm": self.norms.get(("gradient", t)),
             "value": self.norms.get(("value", t)),
         }
         if is_box:
+            if is_loop(t):
+                step, _ = self.labels.step(t)
+                found["steps"] = self._steps(t)
+                found["carries"] = ", ".join(step.names[c] for c in step.loop.carries)
             found["math"] = self._definition(t)
             found["definition"] = self.labels.detail(t)
             found["source"] = self._kernel(t)
@@ -184,6 +194,15 @@ class _Facts:
         if len(inside) > LONGEST:
             return None
         return math_element(row(name(self.labels.names[t]), sign("="), inside))
+
+    def _steps(self, t: Tensor) -> list[str]:
+        """Return what a loop repeats, an equation for each box of its step."""
+        lines = [(n, mathml_text(form)) for n, form in self.labels.equations(t)]
+        return [
+            math_element(row(name(left), sign("="), right))
+            for left, right in lines
+            if len(right) <= LONGEST
+        ]
 
     def _kernel(self, t: Tensor) -> int | None:
         """Return the number of the kernel that computes a box by itself."""

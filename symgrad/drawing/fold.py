@@ -9,6 +9,7 @@ from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.tensor import Param, Tensor
 from symgrad.drawing.condense import Boxes
 from symgrad.drawing.labels import scope_of
+from symgrad.drawing.loops import is_loop, loop_of
 from symgrad.errors import GraphError
 
 #: More boxes than this are folded.
@@ -48,11 +49,26 @@ def fold(boxes: Boxes, collapse: str | None, joined: bool) -> dict[Tensor, Unit]
     shown = [*boxes.leaves, *boxes.boxes]
     depth = _depth(shown, collapse)
     if depth is None:
-        return {t: Unit(f"n{k}", [t], []) for k, t in enumerate(shown)}
+        units = {t: Unit(f"n{k}", [t], []) for k, t in enumerate(shown)}
+        _join_results(boxes, units)
+        return units
     units = _by_scope(shown, depth)
+    _join_results(boxes, units)
     if joined or len(set(units.values())) > READABLE:
         _repeat(boxes, units)
     return units
+
+
+def _join_results(boxes: Boxes, units: dict[Tensor, Unit]) -> None:
+    """Show the results of one loop, which are computed together, as one box."""
+    firsts: dict[tuple, Unit] = {}
+    for t in boxes.boxes:
+        if is_loop(t) and not units[t].folded:
+            key = (loop_of(t), *t.args)
+            first = firsts.setdefault(key, units[t])
+            if first is not units[t]:
+                first.heads.append(t)
+                units[t] = first
 
 
 def _depth(shown: Sequence[Tensor], collapse: str | None) -> int | None:

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.dtypes import is_float
-from symgrad.declare.loop import Scan
 from symgrad.declare.tensor import (
     Constant,
     Input,
@@ -20,13 +19,14 @@ from symgrad.declare.tensor import (
     op_name,
 )
 from symgrad.derivation.reverse import reverse
-from symgrad.drawing.condense import Box, Boxes
+from symgrad.drawing.condense import Box, Boxes, condense
+from symgrad.drawing.loops import Step, body_of, is_loop, loop_of, over_steps, step
 from symgrad.notation.indexed import Indexed
-from symgrad.notation.local import local_form, local_term, matrix_form
+from symgrad.notation.local import local_form, local_formula, local_term, matrix_form
 from symgrad.notation.lower import below
 from symgrad.notation.names import Namer, leaf_names
 from symgrad.notation.render import display_name, unicode_text
-from symgrad.notation.syntax import ONE, Form, sym
+from symgrad.notation.syntax import ONE, Form, call, sym
 from symgrad.notation.terms import Term, factors, power_parts
 
 LONGEST = 44  # characters of a formula in a box
@@ -37,13 +37,23 @@ MANY = 60  # members of a box whose formula nobody would read
 class Labels:
     """The names of a picture's leaves and boxes, and the formulas over them."""
 
-    def __init__(self, boxes: Boxes, output: Tensor) -> None:
-        self.names: dict[Tensor, str] = leaf_names(boxes.leaves)
+    def __init__(
+        self,
+        boxes: Boxes,
+        output: Tensor | None = None,
+        given: Mapping[Tensor, str] | None = None,
+    ) -> None:
+        """Name and describe boxes; some may have names already."""
+        given = given or {}
+        unnamed = [t for t in boxes.leaves if t not in given]
+        self.names: dict[Tensor, str] = {**given, **leaf_names(unnamed)}
         self.titles: dict[Tensor, str] = {}
         self.formulas: dict[Tensor, str] = {}
         self.forms: dict[Tensor, Form] = {}
         # equal layers have equal derivatives but for the names
         self._derived: dict[tuple, tuple[Box, list[Form | None]]] = {}
+        # a step is looked at when it is asked for: the body of a loop may be long
+        self._steps: dict[Tensor, tuple[Step, Labels]] = {}
         namer = Namer(self.names, boxes.owner)
         for head, box in boxes.boxes.items():
             term = None
@@ -51,6 +61,8 @@ class Labels:
                 term = local_term(head, {s: self.names[s] for s in box.sources})
             self.titles[head] = _title(box, term)
             self.formulas[head] = self._formula(box, term)
+            if head in given:
+                continue
             if head is output and not head.ndim and "L" not in namer.taken:
                 self.names[head] = "L"
             else:
@@ -59,7 +71,10 @@ class Labels:
     def _formula(self, box: Box, term: Term | None) -> str:
         if isinstance(box.head.op, Reshape):
             return f"reshape({self.shown(box.head.args[0])})"
-        if isinstance(box.head.op, Scan):
+        if is_loop(box.head):
+            self.forms[box.head] = call(
+                "scan", *(sym(self.names[s]) for s in box.sources)
+            )
             return f"scan({', '.join(map(self.shown, box.sources))})"
         if term is None:
             return f"{len(box.members)} operations"
@@ -82,6 +97,55 @@ class Labels:
     def detail(self, head: Tensor) -> str:
         """Return the second line of a box: ``Z1 = X W1 + b1``."""
         return f"{self.shown(head)} = {self.formulas[head]}"
+
+    # -- loops -----------------------------------------------------------------------
+
+    def step(self, head: Tensor) -> tuple[Step, Labels]:
+        """Return the step of a loop, and the labels of its boxes."""
+        if head not in self._steps:
+            found = step(head, self.names)
+            inner = Labels(condense(found.values), given=found.names)
+            self._steps[head] = found, inner
+        return self._steps[head]
+
+    def equations(self, head: Tensor) -> list[tuple[str, Form]]:
+        """Return name and formula of each box of a loop's step, operands first."""
+        _, inner = self.step(head)
+        forms = ((inner.names[t], inner.forms.get(t)) for t in inner.formulas)
+        return [(left, form) for left, form in forms if form is not None]
+
+    def step_line(self, head: Tensor) -> str | None:
+        """Return the step of a loop with one carry: ``hₜ₊₁ = tanh(hₜ U + xₜ)``."""
+        found, inner = self.step(head)
+        body = body_of(found)
+        if len(found.values) > 1 or len(body.members) > MANY:
+            return None
+        reads = {f: found.names[f] for f in body.sources}
+        return f"{inner.names[body.head]} = {local_formula(body.head, reads)[0]}"
+
+    def _loop_forms(self, box: Box) -> list[Form | None]:
+        """Return what a loop multiplies a cotangent by: of a step, over all steps."""
+        found, inner = self.step(box.head)
+        body = body_of(found)
+        alone = len(found.values) == 1 and len(found.loop.updates) == 1
+        steps = inner.locals(body, final=False) if alone else {}
+        forms: list[Form | None] = []
+        for s in box.sources:
+            formals = found.formals.get(s, [])
+            if not is_float(s.dtype):
+                forms.append(None)
+            elif len(formals) != 1:
+                forms.append(sym(f"∂scan/∂{self.names[s]}"))
+            else:
+                (formal,) = formals
+                role, local = found.role(formal), steps.get(formal)
+                named = sym(f"(∂step/∂{inner.names[formal]})ᵀ")
+                inside = over_steps(role, named if local is None else local.form)
+                wide = len(_beside_dot(inside)) > WIDEST
+                forms.append(over_steps(role, named) if wide else inside)
+        return forms
+
+    # -- local derivatives -----------------------------------------------------------
 
     def locals(self, box: Box, final: bool) -> dict[Tensor, Local]:
         """Return what a cotangent of the box is multiplied by on its way to a source.
@@ -112,6 +176,8 @@ class Labels:
 
     def _local_forms(self, box: Box, final: bool) -> list[Form | None]:
         """Return the local derivative by each source, None where there is none."""
+        if is_loop(box.head):
+            return self._loop_forms(box)
         copy, places = isolated(box)
         if final or not copy.ndim:  # a factor says it all
             seed = constant(1.0, copy.dtype)
@@ -227,6 +293,9 @@ _NUMERIC = ("add", "mul", "pow", "num")
 
 def _title(box: Box, term: Term | None) -> str:
     """Return the word for what a box does, from its term and its operations."""
+    if is_loop(box.head):
+        loop = loop_of(box.head)
+        return f"↻ scan × {loop.length}" + (", backwards" if loop.reverse else "")
     if term is None:
         return "reshape" if isinstance(box.head.op, Reshape) else "elementwise"
     if term.kind == "fam":

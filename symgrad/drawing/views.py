@@ -13,6 +13,7 @@ from symgrad.drawing.condense import Boxes, condense
 from symgrad.drawing.dot import Edge, Figure, Node
 from symgrad.drawing.fold import Unit, fold
 from symgrad.drawing.labels import (
+    LONGEST,
     Labels,
     Local,
     leaf_kind,
@@ -20,8 +21,10 @@ from symgrad.drawing.labels import (
     shape_text,
     shortened,
 )
+from symgrad.drawing.loops import is_loop, words_of
 from symgrad.drawing.measure import norms
 from symgrad.errors import GraphError, ShapeError
+from symgrad.notation.render import unicode_text
 
 
 class Graph:
@@ -47,17 +50,30 @@ class Graph:
         """Return the shape of a unit."""
         if unit.folded:
             return self._folded(unit)
-        (t,) = unit.heads
+        t = unit.heads[0]  # the only one, or the first result of a loop
         labels = self.labels
         if t not in self.boxes.boxes:
             kind = leaf_kind(t)
             title = labels.shown(t) + (" (frozen)" if kind == "frozen" else "")
             return Node(unit.key, kind, title, shape_text(t), scope_of(t), t.describe())
         kind = "output" if t is self.output else "op"
+        if is_loop(t):
+            return self._loop(unit, t, kind)
         whole = labels.detail(t)
         return Node(
             unit.key, kind, labels.titles[t], shortened(whole), scope_of(t), whole
         )
+
+    def _loop(self, unit: Unit, t: Tensor, kind: str) -> Node:
+        """Return a loop as a box of what it repeats: its step, or what is in that."""
+        labels = self.labels
+        lines = [f"{left} = {unicode_text(f)}" for left, f in labels.equations(t)]
+        whole = labels.step_line(t)
+        short = whole is not None and len(whole) <= LONGEST
+        words = ", ".join(words_of(labels.step(t)[0]))
+        title, detail = labels.titles[t], whole if whole and short else words
+        hover = "\n".join([labels.detail(t), *lines])
+        return Node(unit.key, kind, title, shortened(detail), scope_of(t), hover, 2)
 
     def _folded(self, unit: Unit) -> Node:
         inside = [h for h in unit.heads if h in self.boxes.boxes]
@@ -71,6 +87,17 @@ class Graph:
         detail = " · ".join([*filter(None, [shortened(", ".join(words))]), *held])
         hover = "\n".join(self.labels.detail(h) for h in inside[:20])
         return Node(unit.key, "fold", title, detail, "", hover, count)
+
+    def returns(self) -> list[Edge]:
+        """Return the line by which each loop goes back to itself, with its carries."""
+        found = []
+        for unit in self.shown():
+            t = unit.heads[0]
+            if not unit.folded and is_loop(t):
+                step, _ = self.labels.step(t)
+                carries = ", ".join(step.names[c] for c in step.loop.carries)
+                found.append(Edge(unit.key, unit.key, FORWARD, carries))
+        return found
 
     def links(self) -> list[tuple[Tensor, Unit]]:
         """Return (source, reading unit) for each edge between units, once."""
@@ -105,7 +132,7 @@ def forward(t: Tensor, collapse: str | None) -> Figure:
     """Return the declared graph."""
     graph = Graph(t, collapse)
     nodes = [graph.node(u) for u in graph.shown()]
-    figure = Figure(nodes)
+    figure = Figure(nodes, graph.returns())
     passes = graph.passes()
     for source, unit in graph.links():
         figure.add(graph.forward_edge(source, unit), (source, unit) in passes)
@@ -179,7 +206,7 @@ def gradient(t: Tensor, wrt: Any, collapse: str | None) -> Figure:
     """Return the forward graph and, beside it, the backward graph."""
     back = Backward(t, wrt, collapse)
     graph = back.graph
-    figure = Figure([graph.node(u) for u in graph.shown()])
+    figure = Figure([graph.node(u) for u in graph.shown()], graph.returns())
     passes = graph.passes()
     for source, unit in graph.links():
         figure.add(graph.forward_edge(source, unit), (source, unit) in passes)
@@ -241,7 +268,9 @@ def flow(
     sent = back.sent()
     sizes = dict(zip(sent, norms(t, list(sent.values()), data, params), strict=True))
     scale = LogScale(list(sizes.values()))
-    figure = Figure([graph.node(u) for u in graph.shown()], scale=scale)
+    figure = Figure(
+        [graph.node(u) for u in graph.shown()], graph.returns(), scale=scale
+    )
     passes = graph.passes()
     figure.caption = "‖gradient‖ on each edge, dark = large"
     for source, unit in graph.links():

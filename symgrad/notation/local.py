@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from symgrad.declare.loop import Scan
 from symgrad.declare.tensor import Reshape, Tensor
 from symgrad.notation import algebra
 from symgrad.notation.indexed import Indexed
@@ -37,12 +38,12 @@ def local_form(
         result: one of them that is to be mentioned by name even where the graph
             computes it anew, as softmax is in its gradient.
     """
-    if isinstance(t.op, Reshape):
-        inner = t.args[0]
-        named = inner in names
-        shown = sym(names[inner]) if named else local_form(inner, names)[0]
-        return call("reshape", shown), True
-    known = _with_reshapes(t, names)
+    if isinstance(t.op, Reshape | Scan):
+        found = ((a, a in names) for a in t.args)
+        shown = (sym(names[a]) if ok else local_form(a, names)[0] for a, ok in found)
+        word = "reshape" if isinstance(t.op, Reshape) else t.op.name
+        return call(word, *shown), True
+    known = _with_opaque(t, names)
     term = local_term(t, known)
     if result is not None:
         others = {n: s for n, s in known.items() if n is not result}
@@ -53,12 +54,12 @@ def local_form(
     return Indexed(known, t.ndim).form(term), False
 
 
-def _with_reshapes(t: Tensor, names: Mapping[Tensor, str]) -> Mapping[Tensor, str]:
-    """Return the names, and one for each reshape on the way: its formula."""
+def _with_opaque(t: Tensor, names: Mapping[Tensor, str]) -> Mapping[Tensor, str]:
+    """Return the names, and one for each reshape or loop on the way: its formula."""
     leaves = set(names) - {t}
     found = dict(names)
     for node in below([t], leaves):
-        if isinstance(node.op, Reshape) and node not in leaves:
+        if isinstance(node.op, Reshape | Scan) and node not in leaves:
             found[node] = local_formula(node, found)[0]
     return found
 

@@ -69,7 +69,9 @@ class Scene {
       if (boxes.has(key)) continue;
       const box = key[0] === "n" ? this.boxOf(n) : this.foldOf(+key.slice(1));
       boxes.set(key, box);
-      g.setNode(key, { width: box.width, height: box.height });
+      // a loop's way back lies beside its box, and the box stays in the middle
+      const beside = box.carries ? 2 * (this.widthOf(box.carries, 10) + 32) : 0;
+      g.setNode(key, { width: box.width + beside, height: box.height });
       const around = this.path(n).filter((s) => !this.folded.has(s));
       const own = key[0] === "n" ? around : this.outerOf(+key.slice(1));
       if (own.length) g.setParent(key, `c${own.at(-1)}`);
@@ -92,7 +94,10 @@ class Scene {
       });
     }
     dagre.layout(g);
-    for (const [key, box] of boxes) Object.assign(box, g.node(key));
+    for (const [key, box] of boxes) {
+      const { x, y } = g.node(key);
+      Object.assign(box, { x, y });
+    }
     for (const [key, frame] of frames) Object.assign(frame, g.node(key));
     for (const line of lines.values()) {
       const e = g.edge(line.from, line.to);
@@ -111,7 +116,7 @@ class Scene {
   boxOf(n) {
     const width = Math.max(this.widthOf(n.title, 12, true), this.widthOf(n.detail, 10.5)) + 26;
     const leaf = ["input", "param", "frozen", "constant"].includes(n.kind);
-    return { key: `n${n.id}`, node: n, kind: n.kind, leaf, title: n.title, detail: n.detail, width, height: n.title && n.detail ? 40 : 27 };
+    return { key: `n${n.id}`, node: n, kind: n.kind, leaf, title: n.title, detail: n.detail, width, height: n.title && n.detail ? 40 : 27, copies: n.carries ? 2 : 1, carries: n.carries };
   }
 
   foldOf(id) {

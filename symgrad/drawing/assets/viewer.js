@@ -113,6 +113,11 @@
     if (box.copies > 1) make("rect", g, { ...size, x: 5, y: -5 });
     make("rect", g, size);
     make("rect", g, { class: "ring", x: -4, y: -4, width: box.width + 8, height: box.height + 8, rx: 9 });
+    if (box.carries) { // a loop goes back to itself
+      const [x, y] = [box.width, box.height / 2];
+      make("path", g, { class: "edge", d: `M${x},${y - 8}c30,-4 30,20 2,16`, "marker-end": "url(#head)" });
+      make("text", g, { class: "edge-text", x: x + 28, y: y + 3 }, box.carries);
+    }
     const middle = { x: box.width / 2, "text-anchor": "middle" };
     const two = box.title && box.detail;
     const mark = box.scope === undefined ? "" : "⊞ ";
@@ -213,6 +218,8 @@
       html("h3", box, "Definition");
       math(box, n.math, n.definition);
     }
+    if (n.steps.length) html("h3", box, "Each step");
+    for (const markup of n.steps) math(box, markup, "");
     const list = html("dl", box);
     const rows = [["kind", n.word], ["shape", n.shape], ["dtype", n.dtype], ["‖value‖", n.value], ["‖∂L/∂·‖", n.norm]];
     for (const [name, value] of rows) {

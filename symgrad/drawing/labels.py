@@ -22,12 +22,18 @@ from symgrad.derivation.reverse import reverse
 from symgrad.drawing.condense import Box, Boxes, condense
 from symgrad.drawing.loops import Step, body_of, is_loop, loop_of, over_steps, step
 from symgrad.notation.indexed import Indexed
-from symgrad.notation.local import local_form, local_formula, local_term, matrix_form
+from symgrad.notation.local import (
+    local_form,
+    local_formula,
+    local_term,
+    matrix_form,
+    with_opaque,
+)
 from symgrad.notation.lower import below
 from symgrad.notation.names import Namer, leaf_names
 from symgrad.notation.render import display_name, unicode_text
 from symgrad.notation.syntax import ONE, Form, call, sym
-from symgrad.notation.terms import Term, factors, power_parts
+from symgrad.notation.terms import ZERO, Term, factors, power_parts
 
 LONGEST = 44  # characters of a formula in a box
 WIDEST = 40  # and of one at an edge
@@ -56,21 +62,22 @@ class Labels:
         self._steps: dict[Tensor, tuple[Step, Labels]] = {}
         namer = Namer(self.names, boxes.owner)
         for head, box in boxes.boxes.items():
-            term = None
+            term, known = None, {s: self.names[s] for s in box.sources}
             if len(box.members) <= MANY and not isinstance(head.op, Reshape):
-                term = local_term(head, {s: self.names[s] for s in box.sources})
+                known = with_opaque(head, known)
+                term = local_term(head, known)
             self.titles[head] = _title(box, term)
-            self.formulas[head] = self._formula(box, term)
+            self.formulas[head] = self._formula(box, term, known)
             if head in given:
                 continue
             if head is output and not head.ndim and "L" not in namer.taken:
                 self.names[head] = "L"
             else:
-                namer.name(head, term or local_term(head, {head: ""}))
+                namer.name(head, term or ZERO)  # nothing to tell a letter by
 
-    def _formula(self, box: Box, term: Term | None) -> str:
+    def _formula(self, box: Box, term: Term | None, names: Mapping[Tensor, str]) -> str:
         if isinstance(box.head.op, Reshape):
-            return f"reshape({self.shown(box.head.args[0])})"
+            return local_formula(box.head, names)[0]
         if is_loop(box.head):
             self.forms[box.head] = call(
                 "scan", *(sym(self.names[s]) for s in box.sources)
@@ -78,7 +85,6 @@ class Labels:
             return f"scan({', '.join(map(self.shown, box.sources))})"
         if term is None:
             return f"{len(box.members)} operations"
-        names = {s: self.names[s] for s in box.sources}
         form = matrix_form(term, box.head.ndim, names)
         if form is not None:
             self.forms[box.head] = form

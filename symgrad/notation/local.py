@@ -5,10 +5,10 @@ Pictures show with it what a box computes, and the local derivative along an edg
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from symgrad.declare.loop import Scan
-from symgrad.declare.tensor import Reshape, Tensor
+from symgrad.declare.tensor import Reshape, Tensor, op_name
 from symgrad.notation import algebra
 from symgrad.notation.indexed import Indexed
 from symgrad.notation.lower import Lowering, below
@@ -16,6 +16,11 @@ from symgrad.notation.matrix import Matrices, view_of
 from symgrad.notation.render import unicode_text
 from symgrad.notation.syntax import Form, call, sym
 from symgrad.notation.terms import Term, axis, ref
+
+#: Nodes that a formula may be written out to, counting each as often as it is read.
+WRITTEN_OUT = 1000
+LONGEST_NAME = 200  # of a reshape, in characters
+ARGUMENTS = 4  # of a node that is not written out
 
 
 def local_formula(
@@ -43,7 +48,7 @@ def local_form(
         shown = (sym(names[a]) if ok else local_form(a, names)[0] for a, ok in found)
         word = "reshape" if isinstance(t.op, Reshape) else t.op.name
         return call(word, *shown), True
-    known = _with_opaque(t, names)
+    known = with_opaque(t, names)
     term = local_term(t, known)
     if result is not None:
         others = {n: s for n, s in known.items() if n is not result}
@@ -54,14 +59,41 @@ def local_form(
     return Indexed(known, t.ndim).form(term), False
 
 
-def _with_opaque(t: Tensor, names: Mapping[Tensor, str]) -> Mapping[Tensor, str]:
-    """Return the names, and one for each reshape or loop on the way: its formula."""
+def with_opaque(t: Tensor, names: Mapping[Tensor, str]) -> dict[Tensor, str]:
+    """Return the names, and one for each node on the way that is not written out.
+
+    A reshape or a loop is called by its formula.  What is read more than once is
+    written out as often, which doubles at each layer; where that gets too long the
+    node is called a function of what it is computed from.
+    """
     leaves = set(names) - {t}
     found = dict(names)
-    for node in below([t], leaves):
-        if isinstance(node.op, Reshape | Scan) and node not in leaves:
-            found[node] = local_formula(node, found)[0]
+    length = dict.fromkeys(leaves, 1)
+    order = below([t], leaves)
+    for node in order:
+        if node in leaves:
+            continue
+        length[node] = 1 + sum(length[a] for a in node.args)
+        opaque = isinstance(node.op, Reshape | Scan)
+        if not opaque and (length[node] <= WRITTEN_OUT or node is t):
+            continue
+        text = ""
+        if opaque and length[node] <= WRITTEN_OUT:
+            text = local_formula(node, found)[0]
+        if not 0 < len(text) <= LONGEST_NAME:
+            reached = [a for a in below([node], leaves) if a in leaves]
+            text = _as_function(node, reached, names)
+        found[node], length[node] = text, 1
     return found
+
+
+def _as_function(
+    node: Tensor, reached: Sequence[Tensor], names: Mapping[Tensor, str]
+) -> str:
+    """Return ``add(x, W, …)`` for a node and what it is computed from."""
+    shown = [names[a] for a in reached[:ARGUMENTS]]
+    more = ["…"] if len(reached) > ARGUMENTS else []
+    return f"{op_name(node.op)}({', '.join([*shown, *more])})"
 
 
 def _mentioning(result: Tensor, term: Term, names: Mapping[Tensor, str]) -> Term:

@@ -70,6 +70,7 @@ class Lowering:
     def symmetric(self, t: Tensor) -> bool:
         """Return True for matrices that are symmetric by how they are computed."""
         if t not in self._symmetric:
+            self._symmetric[t] = False  # of a reshape, whose term is a reference to it
             term = self.terms.get(t, ZERO)
             square = t.ndim > 1 and t.shape[-1] == t.shape[-2] and bool(t.args)
             self._symmetric[t] = (

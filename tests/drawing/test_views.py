@@ -242,3 +242,13 @@ def test_numbers_are_short():
         "3.0·10⁻⁷",
         "5.0·10⁶",
     ]
+
+
+@pytest.mark.parametrize("collapse", ["auto", "scope", None])
+def test_attention_of_several_heads(collapse):
+    """A reshape of a transposed product, which has no box of its own."""
+    x = sg.input("x", ("n", 4, 8))
+    loss = sg.mean(sg.nn.transformer_block(x, 2, name="block") ** 2)
+    text = draw(loss, "gradient", collapse=collapse).dot
+    assert "softmax" in text
+    assert "reshape(" in text

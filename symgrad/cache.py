@@ -19,6 +19,8 @@ import weakref
 from pathlib import Path
 from typing import NamedTuple
 
+from symgrad.files import UNFINISHED, replace_file
+
 SEAL = b"symgrad1"  # ends every entry, after the checksum of what is before
 DIGEST = 16
 STALE = 3600.0  # seconds after which an unfinished entry's writer is taken for dead
@@ -159,18 +161,10 @@ class Cache:
     def _write(self, name: str, data: bytes) -> bool:
         """Write a file so that others see all of it or nothing."""
         assert self.path is not None
-        unfinished = None
         try:
-            handle, unfinished = tempfile.mkstemp(prefix=".new-", dir=self.path)
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, self.path / name)
+            replace_file(self.path / name, data, 0o600)
         except OSError as error:
             self._warn("write", f"symgrad keeps its cache in memory: {error}")
-            if unfinished is not None and os.path.exists(unfinished):
-                os.unlink(unfinished)
             return False
         return True
 
@@ -196,7 +190,7 @@ class Cache:
         kept = [p for p in found if _NAME.fullmatch(p.name)]
         if unfinished:
             old = time.time() - STALE
-            left = [p for p in found if p.name.startswith(".new-")]
+            left = [p for p in found if p.name.startswith(UNFINISHED)]
             kept += [p for p in left if p.stat().st_mtime < old]
         return kept
 

@@ -15,7 +15,8 @@ MODULES = sorted(ROOT.rglob("*.py"))
 #: A stage imports only itself and stages above it in this list.
 STAGES = (
     ("errors",),
-    ("cache", "files"),
+    ("files",),
+    ("cache",),
     ("declare", "data"),
     ("derivation", "serialize"),
     ("simplification",),

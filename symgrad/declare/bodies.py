@@ -241,3 +241,13 @@ def demanded(results: Sequence[Tensor]) -> list[Tensor]:
         if not more:
             return values
         live |= more
+
+
+def needed(results: Sequence[Tensor]) -> list[Tensor]:
+    """Return the formals, in order, without which the results of one loop are not."""
+    loop: Loop = results[0].op.loop  # type: ignore[union-attr]
+    used = set(topological(demanded(results)))
+    used |= {
+        loop.formals[t.op.number] for t in results if isinstance(t.op, Final | States)
+    }
+    return [f for f in loop.formals if f in used]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from symgrad.declare.dtypes import is_float, short
-from symgrad.declare.scalar import INFIX
+from symgrad.declare.scalar import FUNCTIONS, INFIX
 
 NATIVE = ("sqrt", "floor", "ceil", "trunc", "round")
 
@@ -145,39 +145,10 @@ def _integer(fn: str, args: list[str]) -> str | None:
 
 
 #: Rough cost of a scalar function, in additions: decides recomputation and threads.
-COST = {"div": 4, "sqrt": 6, "rsqrt": 8, "reciprocal": 4, "pow": 40, "mod": 10}
-COST |= {"polygamma": 2000}
+COST = {fn: 12 if f.result == "float" else 1 for fn, f in FUNCTIONS.items()}
+COST |= {"div": 4, "sqrt": 6, "rsqrt": 8, "reciprocal": 4, "pow": 40, "mod": 10}
+COST |= {"copysign": 1, "polygamma": 2000}
 COST |= dict.fromkeys(("lgamma", "digamma", "trigamma", "threefry"), 60)
-COST |= dict.fromkeys(
-    [
-        "exp",
-        "exp2",
-        "expm1",
-        "log",
-        "log2",
-        "log10",
-        "log1p",
-        "sin",
-        "cos",
-        "tan",
-        "asin",
-        "acos",
-        "atan",
-        "atan2",
-        "sinh",
-        "cosh",
-        "tanh",
-        "asinh",
-        "acosh",
-        "atanh",
-        "erf",
-        "erfc",
-        "cbrt",
-        "sigmoid",
-        "softplus",
-    ],
-    12,
-)
 
 
 def cost(fn: str) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from symgrad.declare.bodies import demanded, number_of
+from symgrad.declare.bodies import needed, number_of
 from symgrad.declare.dims import evaluate
-from symgrad.declare.loop import Final, Formal, Loop, Stacked, States
-from symgrad.declare.tensor import Tensor, topological
+from symgrad.declare.loop import Final, Loop, Stacked, States
+from symgrad.declare.tensor import Tensor
 
 Array = Any
 #: (values of the step, those of its formals) -> their arrays
@@ -59,15 +59,12 @@ class _Loop:
     ) -> None:
         self.results, self.args, self.length = results, args, length
         self.evaluated, self.loop = evaluated, _loop(results)
-        needed = {t for t in topological(demanded(results)) if isinstance(t.op, Formal)}
-        kept = {t.op.number for t in results if isinstance(t.op, Final | States)}
-        self.carries = [
-            n for n, c in enumerate(self.loop.carries) if c in needed or n in kept
-        ]
+        used = set(needed(results))
+        self.carries = [n for n, c in enumerate(self.loop.carries) if c in used]
         self.first = [args[n] for n in self.carries]
-        self.moving = [f for f in self.loop.elements if f in needed]
+        self.moving = [f for f in self.loop.elements if f in used]
         self.elements = [args[number_of(f)] for f in self.moving]
-        self.fixed = {f: args[number_of(f)] for f in self.loop.operands if f in needed}
+        self.fixed = {f: args[number_of(f)] for f in self.loop.operands if f in used}
 
     def step(
         self, carries: Sequence[Array], elements: Sequence[Array]

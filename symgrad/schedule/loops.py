@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from symgrad.declare import scalar
-from symgrad.declare.bodies import demanded
+from symgrad.declare.bodies import needed
 from symgrad.declare.comprehension import Comprehension, Read, along
 from symgrad.declare.dims import Size, product
 from symgrad.declare.loop import Final, Formal, Loop, Stacked, States
@@ -19,7 +19,6 @@ from symgrad.declare.tensor import (
     SizeOf,
     Tensor,
     make,
-    topological,
 )
 from symgrad.schedule.factors import factored
 from symgrad.schedule.terms import Load, Resolver, is_virtual, strides
@@ -82,9 +81,7 @@ def sources_of(results: Sequence[Tensor]) -> dict[Tensor, Source]:
     run of the tensor's memory.
     """
     loop: Loop = results[0].op.loop  # type: ignore[union-attr]
-    used = {t for t in topological(demanded(results)) if isinstance(t.op, Formal)}
-    carried = {t.op.number for t in results if isinstance(t.op, Final | States)}
-    used |= {loop.formals[n] for n in carried}
+    used = set(needed(results))
     elements = set(loop.elements)
     return {
         f: _source(a, f in elements)

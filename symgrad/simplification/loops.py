@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 
 from symgrad.declare.bodies import (
     closed,
-    demanded,
     dependents,
     final,
+    needed,
     sibling_key,
     siblings,
     stacked,
@@ -25,7 +25,7 @@ from symgrad.declare.bodies import (
     substitute,
 )
 from symgrad.declare.comprehension import Comprehension
-from symgrad.declare.loop import Final, Loop, Scan, Stacked, States, loop
+from symgrad.declare.loop import Final, Loop, Scan, Stacked, loop
 from symgrad.declare.tensor import Tensor, exact_scope, input, topological
 from symgrad.derivation.batch import vectorized
 from symgrad.simplification.nodes import with_args
@@ -72,11 +72,8 @@ class _Step:
     ) -> None:
         self.old: Loop = results[0].op.loop  # type: ignore[union-attr]
         self.nodes = results
-        used = set(topological(demanded(results)))
-        kept = {t.op.number for t in results if isinstance(t.op, Final | States)}
-        self.live = [
-            n for n, c in enumerate(self.old.carries) if c in used or n in kept
-        ]
+        used = set(needed(results))
+        self.live = [n for n, c in enumerate(self.old.carries) if c in used]
         self.stacks = [t for t in results if isinstance(t.op, Stacked)]
         values = [self.old.updates[n] for n in self.live]
         values += [_value(t) for t in self.stacks]

@@ -35,58 +35,10 @@ PUBLIC = {
     "logical_or": "or",
     "logical_xor": "xor",
     "logical_not": "not",
-    **{
-        n: n
-        for n in [
-            "isnan",
-            "isinf",
-            "isfinite",
-            "abs",
-            "sign",
-            "floor",
-            "ceil",
-            "trunc",
-            "round",
-            "maximum",
-            "minimum",
-            "sqrt",
-            "cbrt",
-            "reciprocal",
-            "rsqrt",
-            "square",
-            "exp",
-            "exp2",
-            "expm1",
-            "log",
-            "log2",
-            "log10",
-            "log1p",
-            "sin",
-            "cos",
-            "tan",
-            "asin",
-            "acos",
-            "atan",
-            "atan2",
-            "sinh",
-            "cosh",
-            "tanh",
-            "asinh",
-            "acosh",
-            "atanh",
-            "erf",
-            "erfc",
-            "lgamma",
-            "digamma",
-            "trigamma",
-            "copysign",
-            "sigmoid",
-            "softplus",
-            "relu",
-            "stop_gradient",
-        ]
-    },
 }
+#: Functions of the table that are no operation of their own.
+PRIVATE = {"fma", "select", "polygamma", "threefry", "fold_bits"}
+PUBLIC |= {n: n for n in scalar.FUNCTIONS if n not in {*PUBLIC.values(), *PRIVATE}}
 
 #: Activations as scalar mathematics over ``x`` and their parameters.
 ACTIVATIONS = {

@@ -1,15 +1,16 @@
 """Programs as modules that run where there is no symgrad."""
 
+import os
 import subprocess
 import sys
 
 import numpy as np
-import pytest
 
 import symgrad as sg
 from symgrad.declare.build import elementwise
 from symgrad.declare.scalar import FUNCTIONS
 from tests.golden.models import MODELS
+from tests.recurrent import loss, nested, training_step
 from tests.reference import evaluate_graph
 
 RUN = """
@@ -39,9 +40,13 @@ def write(folder, name, program, arrays, params=(), calls=1):
     np.savez(folder / f"{name}_in.npz", calls=calls, **numbered)
 
 
-def run(folder, *names):
-    subprocess.run([sys.executable, "-W", "error", "-c", RUN, str(folder), *names],
-                   check=True, cwd=folder, capture_output=True)  # fmt: skip
+def run(folder, *names, compiled=True):
+    """Run modules in a process of their own; uncompiled, for speed, where it does."""
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "0" if compiled else "1"}
+    command = [sys.executable, "-W", "error", "-c", RUN, str(folder), *names]
+    subprocess.run(
+        command, check=True, cwd=folder, capture_output=True, env=environment
+    )
     found = [np.load(folder / f"{name}_out.npz") for name in names]
     return [[f[k] for k in f.files] for f in found]
 
@@ -93,10 +98,16 @@ def test_scalar_functions(tmp_path):
         inputs.append(sg.input(name, ("n",), array.dtype))
         arrays.append(array)
     x, y, p, q = inputs
+    for name in "kn":
+        inputs.append(sg.input(name, ("n",), "int64"))
+        arrays.append(np.arange(len(a)) * 0x123456789ABCDEF - 2**62)
+    k, n = inputs[-2:]
     for fn, f in FUNCTIONS.items():
-        if fn in ("digamma", "trigamma", "polygamma", "threefry", "fold_bits"):
-            continue
         given = [x, y, x][: f.arity]
+        if fn == "polygamma":
+            given = [sg.floor(sg.abs(y)) + 1, x]
+        if fn in ("threefry", "fold_bits"):
+            given = [k, k * 12345 + n][: f.arity]
         if fn in ("and", "or", "xor", "not"):
             given = [p, q][: f.arity]
         outputs.append(elementwise(fn, *([p, x, y] if fn == "select" else given)))
@@ -111,10 +122,45 @@ def test_scalar_functions(tmp_path):
         )
 
 
-def test_what_has_no_text():
-    x = sg.input("x", (2,))
-    with pytest.raises(sg.GraphError, match="the function digamma"):
-        sg.interop.to_python(sg.compile([x], sg.digamma(x)))
+def test_matrices(tmp_path):
+    a, b = sg.input("a", ("k", 3, 3), "float64"), sg.input("b", ("k", 3, 2), "float64")
+    sign, size = sg.linalg.slogdet(a)
+    factor = sg.linalg.cholesky(a @ a.mT + sg.eye(3))
+    results = [sg.linalg.solve(a, b), factor, sign, size, sg.linalg.det(a)]
+    results += [sg.linalg.inv(a), sg.linalg.cholesky(a)]
+    results += sg.grad(sg.sum(results[0]) + sg.sum(size) + sg.sum(factor), [a, b])
+    rng = np.random.default_rng(0)
+    arrays = rng.normal(size=(2, 3, 3)), rng.normal(size=(2, 3, 2))
+    arrays[0][1] = -np.eye(3)
+    program = sg.compile([a, b], results)
+    write(tmp_path, "matrices", program, arrays)
+    (found,) = run(tmp_path, "matrices", compiled=False)
+    for right, got in zip(program(*arrays), found, strict=True):
+        np.testing.assert_allclose(got, right, rtol=1e-9, atol=1e-12)
+
+
+def test_loops(tmp_path):
+    """A training step, a loop in a loop with its gradient, and one without steps."""
+    step, data = training_step("lstm", "float64")
+    arrays = sg.init([step.outputs, *step.updates.values()], seed=1)
+    write(tmp_path, "lstm", step, data, arrays, calls=3)
+    step.bind(arrays)
+    wanted = [[[step(*data) for _ in range(3)][-1], *arrays.values()]]
+    xs, outputs = nested()
+    x, value = loss("gru", "float64", reverse=True)
+    z = sg.input("z", ("steps",), "int64")
+    last, sums = sg.scan(lambda c, v: (c + v, c), 1, z)
+    both = sg.compile([xs, x, z], [*outputs, value, last, sums])
+    params = sg.init(both.outputs, seed=2)
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(3, 4, 2)), rng.normal(size=(2, 3, 3)), np.zeros(0, "int64")
+    write(tmp_path, "both", both, data, params)
+    wanted.append([*both(*data, params=params), *params.values()])
+    found = [*run(tmp_path, "lstm"), *run(tmp_path, "both", compiled=False)]
+    for right, got in zip(wanted, found, strict=True):
+        for a, b in zip(right, got, strict=True):
+            assert (a.dtype, a.shape) == (b.dtype, b.shape)
+            np.testing.assert_allclose(b, a, rtol=1e-11, atol=1e-13)
 
 
 def test_the_text_is_readable():

@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 
-import numpy as np
-
-from symgrad.declare import scalar
-from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.dims import Dim, evaluate, names
-from symgrad.declare.tensor import (
-    Constant,
-    Param,
-    Reshape,
-    SizeOf,
-    Tensor,
-    print_shape,
-    topological,
-)
+from symgrad.declare.tensor import Param, Tensor, print_shape, topological
 from symgrad.derivation.reverse import flatten
-from symgrad.errors import GraphError
-from symgrad.interop.standalone.scalars import HELPERS, helper
-from symgrad.interop.standalone.statements import Kernel, einsum, size_text
+from symgrad.interop.standalone.graphs import Pieces, numpy_name
 from symgrad.run.declared import Declared
 from symgrad.simplification import simplify_outputs
-
-#: Constants with more elements are written as base64.
-MOST_NUMBERS = 64
 
 
 def to_python(program: Declared) -> str:
@@ -36,8 +18,9 @@ def to_python(program: Declared) -> str:
     It needs NumPy and Numba, and nothing of symgrad.  Its function ``run`` takes the
     inputs in order and ``params``, a dict of arrays by name, and returns a list of the
     outputs, flat; the updates of a training step are written into the arrays in place.
-    ``warm_up()`` compiles it.  Loops are written out statement by statement, for
-    reading and for places without symgrad; they are not fused as a program's are.
+    ``warm_up()`` compiles it.  Statements are written out one by one, for reading and
+    for places without symgrad; they are not fused as a program's are.  The step of a
+    ``sg.scan`` is a function, which Python calls in a loop.
 
     Args:
         program: what ``sg.compile`` or ``sg.load`` gives.
@@ -67,17 +50,15 @@ class _Module:
         leaves = [*self.inputs, *self.params]
         found = {n for t in leaves for s in t.shape for n in names(s)}
         self.dims = {n: f"n{k}" for k, n in enumerate(sorted(found))}
-        self.names: dict[Tensor, str] = {}
-        self.kernels: dict[str, str] = {}  # what follows the name -> name
-        self.texts: list[str] = []
-        self.helpers: set[str] = set()
+        self.pieces = Pieces(self.dims)
+        self.names = {t: f"x{k}" for k, t in enumerate(self.inputs)}
+        self.names |= {t: f"p{k}" for k, t in enumerate(self.params)}
 
     def text(self) -> str:
         """Return the module."""
-        constants, lines = self._statements()
-        helpers = [helper(name) for name in HELPERS if name in self.helpers]
-        parts = [self._header(), *constants, *helpers, *self.texts]
-        return "\n\n\n".join([*parts, self._run(lines), self._warm_up()]) + "\n"
+        lines = self.pieces.lines([*self.results, *self.new], self.names)
+        parts = [self._header(), *self.pieces.texts(), self._run(lines)]
+        return "\n\n\n".join([*parts, self._warm_up()]) + "\n"
 
     def _header(self) -> str:
         def listed(tensors: Sequence[Tensor]) -> list[str]:
@@ -99,62 +80,6 @@ class _Module:
         imports += "\nfrom numba import njit"
         return f'"""{text}\n"""\n\n{imports}'
 
-    # -- statements --------------------------------------------------------------------
-
-    def _statements(self) -> tuple[list[str], list[str]]:
-        constants: list[str] = []
-        lines: list[str] = []
-        for k, t in enumerate(self.inputs):
-            self.names[t] = f"x{k}"
-        for k, t in enumerate(self.params):
-            self.names[t] = f"p{k}"
-        for t in topological([*self.results, *self.new]):
-            if t in self.names:
-                continue
-            if isinstance(t.op, Constant):
-                self.names[t] = f"C{len(constants)}"
-                constants.append(f"{self.names[t]} = {_array_text(t.op.value)}")
-                continue
-            self.names[t] = f"t{len(self.names)}"
-            lines += self._node(t, self.names[t], [self.names[a] for a in t.args])
-        return constants, lines
-
-    def _shape(self, t: Tensor) -> str:
-        inside = ", ".join(size_text(s, self.dims) for s in t.shape)
-        return f"({inside},)" if t.shape else "()"
-
-    def _node(self, t: Tensor, name: str, args: list[str]) -> list[str]:
-        if isinstance(t.op, SizeOf):
-            size = size_text(t.op.dim, self.dims)
-            return [f"{name} = np.asarray({size}, np.{t.dtype})"]
-        if isinstance(t.op, Reshape):
-            return [f"{name} = {args[0]}.reshape({self._shape(t)})"]
-        if not isinstance(t.op, Comprehension):
-            raise GraphError(f"{t.describe()} cannot be written as a module")
-        subscripts = einsum(t)
-        if subscripts is not None:
-            reads = [args[t.op.reads[f].operand] for f in _factors(t.op)]
-            call = f"np.einsum({subscripts!r}, {', '.join(reads)}, optimize=True)"
-            return [f"{name} = np.ascontiguousarray({call}, np.{t.dtype})"
-                    f".reshape({self._shape(t)})"]  # fmt: skip
-        kernel = self._kernel(t)
-        dtype = "np.bool_" if t.dtype == "bool" else f"np.{t.dtype}"
-        given = ", ".join([name, *args, *(self.dims[n] for n in kernel[1])])
-        return [
-            f"{name} = np.empty({self._shape(t)}, {dtype})",
-            f"{kernel[0]}({given})",
-        ]
-
-    def _kernel(self, t: Tensor) -> tuple[str, list[str]]:
-        """Return the name of a node's function, and the dimensions that it takes."""
-        made = Kernel("kernel", t, self.dims)
-        self.helpers |= made.helpers
-        if made.text not in self.kernels:
-            name = f"kernel_{len(self.kernels)}"
-            self.kernels[made.text] = name
-            self.texts.append(made.text.replace("def kernel(", f"def {name}(", 1))
-        return self.kernels[made.text], made.sizes
-
     # -- functions ---------------------------------------------------------------------
 
     def _run(self, lines: list[str]) -> str:
@@ -166,8 +91,8 @@ class _Module:
         body = []
         for t in self.inputs:
             name = self.names[t]
-            body.append(f"{name} = np.ascontiguousarray({name}, np.{_numpy(t.dtype)})"
-                        f".reshape(np.shape({name}))")  # fmt: skip
+            array = f"np.ascontiguousarray({name}, np.{numpy_name(t.dtype)})"
+            body.append(f"{name} = {array}.reshape(np.shape({name}))")
         body += [f"{self.names[t]} = params[{t.name!r}]" for t in self.params]
         known = set()
         for t in [*self.inputs, *self.params]:
@@ -189,7 +114,7 @@ class _Module:
 
         def zeros(t: Tensor) -> str:
             shape = tuple(s if isinstance(s, int) else _at(s, sizes) for s in t.shape)
-            return f"np.zeros({shape}, np.{_numpy(t.dtype)})"
+            return f"np.zeros({shape}, np.{numpy_name(t.dtype)})"
 
         inputs = ", ".join([*map(zeros, self.inputs), "params"])
         params = ", ".join(f"{t.name!r}: {zeros(t)}" for t in self.params)
@@ -206,23 +131,3 @@ class _Module:
 
 def _at(size: Dim, sizes: dict[str, int]) -> int:
     return evaluate(size, sizes)
-
-
-def _factors(c: Comprehension) -> list[int]:
-    return [f.value for f in scalar.factors(c.body)]
-
-
-def _numpy(dtype: str) -> str:
-    return "bool_" if dtype == "bool" else dtype
-
-
-def _array_text(array: np.ndarray) -> str:
-    """Return an array as text: numbers, or base64 where there are many."""
-    dtype = f"np.{_numpy(array.dtype.name)}"
-    plain = array.dtype.kind != "f" or np.isfinite(array).all()
-    if array.size <= MOST_NUMBERS and plain:
-        return f"np.array({array.tolist()!r}, {dtype})"
-    data = base64.b64encode(array.tobytes()).decode()
-    lines = "\n".join(f'    "{data[k : k + 76]}"' for k in range(0, len(data), 76))
-    data = f"base64.b64decode(\n{lines}\n)"
-    return f"np.frombuffer({data}, {dtype}).reshape({array.shape})"

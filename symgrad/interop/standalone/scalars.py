@@ -9,79 +9,23 @@ import numpy as np
 
 from symgrad.declare.scalar import Expr
 from symgrad.errors import GraphError
+from symgrad.interop.standalone.helpers import SCALAR
 
 _INFIX = {
     "add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**", "floordiv": "//",
     "mod": "%", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!=",
     "and": "and", "or": "or", "xor": "!=",
 }  # fmt: skip
-_MATH = [
-    "abs",
-    "floor",
-    "ceil",
-    "trunc",
-    "sqrt",
-    "exp",
-    "expm1",
-    "log",
-    "log2",
-    "log10",
-    "log1p",
-    "sin",
-    "cos",
-    "tan",
-    "asin",
-    "acos",
-    "atan",
-    "atan2",
-    "sinh",
-    "cosh",
-    "tanh",
-    "asinh",
-    "acosh",
-    "atanh",
-    "erf",
-    "erfc",
-    "copysign",
-    "isnan",
-    "isinf",
-    "isfinite",
-]
-_NUMPY = {"isnan", "isinf", "isfinite", "floor", "ceil", "trunc", "copysign", "sqrt",
-          "exp", "expm1", "log", "log2", "log10", "log1p", "cbrt", "exp2"}  # fmt: skip
-_NUMPY |= {"sin", "cos", "tan", "sinh", "cosh", "tanh"}
-_RENAMED = {"lgamma": "math.lgamma", "asin": "np.arcsin", "acos": "np.arccos",
-            "atan": "np.arctan", "atan2": "np.arctan2", "asinh": "np.arcsinh",
-            "acosh": "np.arccosh", "atanh": "np.arctanh", "round": "np.rint",
-            "abs": "abs"}  # fmt: skip
-#: Function -> its definition, which a module has where it is called.
-HELPERS = {
-    "sign": "return x if x != x else (x > 0) * 1 - (x < 0) * 1",
-    "maximum": "return x if x > y or x != x else y",
-    "minimum": "return x if x < y or x != x else y",
-    "relu": "return x * 0 if x <= 0 else x",
-    "stop_gradient": "return x",
-    "reciprocal": "return 1 / x",
-    "rsqrt": "return 1 / np.sqrt(x)",
-    "square": "return x * x",
-    "fma": "return x * y + z",
-    "sigmoid": (
-        "e = np.exp(-abs(x))\n    return 1 / (1 + e) if x >= 0 else e / (1 + e)"
-    ),
-    "softplus": (
-        "return x if x != x else max(x, 0.0) + np.log1p(np.exp(-abs(x)))"
-    ),
-    "place": (
-        "x = x + y if x < 0 else x\n    return min(max(x, 0), y - 1)"
-    ),
+#: Function -> what NumPy or Python calls it, in code that Numba compiles.
+_CALLS = {
+    **{f: f"np.{f}" for f in ("isnan", "isinf", "isfinite", "floor", "ceil", "trunc",
+       "copysign", "sqrt", "cbrt", "exp", "exp2", "expm1", "log", "log2", "log10",
+       "log1p", "sin", "cos", "tan", "sinh", "cosh", "tanh")},
+    "asin": "np.arcsin", "acos": "np.arccos", "atan": "np.arctan",
+    "atan2": "np.arctan2", "asinh": "np.arcsinh", "acosh": "np.arccosh",
+    "atanh": "np.arctanh", "round": "np.rint", "abs": "abs",
+    "erf": "math.erf", "erfc": "math.erfc", "lgamma": "math.lgamma",
 }  # fmt: skip
-_ARITY = {"maximum": 2, "minimum": 2, "fma": 3, "place": 2}
-
-
-def helper(name: str) -> str:
-    """Return the text of a helper."""
-    arguments = ", ".join("xyz"[: _ARITY.get(name, 1)])
-    return f'@njit(error_model="numpy")\ndef {name}({arguments}):\n    {HELPERS[name]}'
 
 
 def literal(value: float | bool) -> str:
@@ -113,15 +57,8 @@ def text(e: Expr, atom: Callable[[Expr], str], used: set[str]) -> str:
         return f"({args[1]} if {args[0]} else {args[2]})"
     if e.fn in ("neg", "not"):
         return f"({'-' if e.fn == 'neg' else 'not '}{args[0]})"
-    if e.fn in HELPERS:
+    if e.fn in SCALAR:
         used.add(e.fn)
-        name = e.fn
-    elif e.fn in _RENAMED:
-        name = _RENAMED[e.fn]
-    elif e.fn in _NUMPY:
-        name = f"np.{e.fn}"
-    elif e.fn in _MATH:
-        name = f"math.{e.fn}"
-    else:
+    elif e.fn not in _CALLS:
         raise GraphError(f"neither NumPy nor Numba has the function {e.fn}")
-    return f"{name}({', '.join(args)})"
+    return f"{_CALLS.get(e.fn, e.fn)}({', '.join(args)})"

@@ -75,7 +75,8 @@ class Kernel:
     def _sizes(self) -> list[Size]:
         c = self.c
         found: list[Size] = [*c.extents, *(s for x in self.t.args for s in x.shape)]
-        found += [s for g in c.guards for s in (g.bound or 0, g.index.constant)]
+        found += [g.index.constant for g in c.guards]
+        found += [g.bound for g in c.guards if g.bound is not None]
         found += [i.constant for r in c.reads for i in r.index]
         found += [i.constant for i in c.target or ()]
         pending = [c.body]

@@ -15,7 +15,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 #: A stage imports only itself and stages above it in this list.
 STAGES = (
     ("errors",),
-    ("files",),
+    ("extras", "files"),
     ("cache",),
     ("declare", "data"),
     ("derivation", "serialize"),

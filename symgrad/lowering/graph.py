@@ -20,6 +20,7 @@ from symgrad.declare.tensor import (
     topological,
 )
 from symgrad.errors import CompileError
+from symgrad.extras import optional
 from symgrad.lowering.loops import loop_results
 from symgrad.lowering.statements import statement
 
@@ -34,13 +35,7 @@ def imported() -> Any:
     Raises:
         CompileError: it is not installed; the message names the extra that has it.
     """
-    try:
-        import jax
-    except ImportError:
-        raise CompileError(
-            "JAX is not installed; pip install 'symgrad[jax]' gives it"
-        ) from None
-    return jax
+    return optional("JAX", "jax", "jax")
 
 
 def evaluate_graph(

@@ -55,22 +55,7 @@ class JaxProgram(Declared):
         else:
             self._call = self._jax.jit(self._evaluate)
 
-    def __call__(
-        self, *args: Any, params: Mapping[str, Any] | None = None, **named: Any
-    ) -> Any:
-        """Run the program.
-
-        Args:
-            args: one array for each input, in order; or by name.
-            params: the parameters' arrays by name (not after ``bind``).
-            named: inputs by name.
-
-        Raises:
-            GraphError: an input or parameter is missing, unknown, or given twice.
-            ShapeError, DTypeError: an array is not as declared.
-        """
-        if named or len(args) != len(self._names):
-            args = self._by_name(args, named)
+    def _run(self, args: tuple, params: Mapping[str, Any] | None) -> Any:
         given = self.bound if params is None else params
         arrays = self._converted([*args, *self._given(given)])
         sizes = conditions.sizes_of(self._leaves, [a.shape for a in arrays])

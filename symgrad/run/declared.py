@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from symgrad.declare.tensor import Tensor
@@ -11,13 +12,45 @@ from symgrad.serialize import graph
 from symgrad.serialize.graph import Declaration
 
 
+def nothing(*arrays: Any) -> None:
+    """Stand for the built-in function of a program that has none."""
+
+
 class Declared:
     """The declaration of a program, and its arguments put in order."""
 
     def __init__(self, declaration: Declaration, params: Sequence[Tensor]) -> None:
+        #: What a call does, without Python's help: None where it is not possible.
+        self.quick: Callable[..., Any] = nothing
         self._declaration = declaration
         self._names = [t.name or "" for t in declaration.inputs]
         self._param_names = [t.name or "" for t in params]
+
+    def __call__(
+        self, *args: Any, params: Mapping[str, Any] | None = None, **named: Any
+    ) -> Any:
+        """Run the program.
+
+        Args:
+            args: one array for each input, in order; or by name.
+            params: the parameters' arrays by name (not after ``bind``).
+            named: inputs by name.
+
+        Raises:
+            GraphError: an input or parameter is missing, unknown, or given twice.
+            ShapeError, DTypeError: an array is not as declared.
+        """
+        if not named and params is None:
+            found = self.quick(*args)
+            if found is not None:
+                return found
+        if named or len(args) != len(self._names):
+            args = self._by_name(args, named)
+        return self._run(args, params)
+
+    @abstractmethod
+    def _run(self, args: tuple, params: Mapping[str, Any] | None) -> Any:
+        """Return the outputs for all inputs in order."""
 
     @property
     def inputs(self) -> list[Tensor]:

@@ -16,6 +16,7 @@ from symgrad.declare.tensor import Constant, Input, Param, Reshape, Tensor
 from symgrad.emit.kernels import Numbered, texts
 from symgrad.errors import NumericError
 from symgrad.run.arrays import ArgumentBinder, ArgumentSpec
+from symgrad.run.declared import nothing
 from symgrad.run.driver import native_driver, prepare
 from symgrad.run.entry import entry
 from symgrad.run.table import Table
@@ -45,10 +46,6 @@ class Parts:
     threads: int | None
     nan_check: bool
     seconds: dict[str, float]
-
-
-def nothing(*arrays: Any) -> None:
-    """Stand for the built-in function of a program that has none."""
 
 
 def _base(t: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from symgrad.emit.kernels import texts as emitted
 from symgrad.run import kernels
 from symgrad.run.arrays import ArgumentBinder, ArgumentSpec
 from symgrad.run.declared import Declared
-from symgrad.run.layout import Layout, Parts, nothing
+from symgrad.run.layout import Layout, Parts
 from symgrad.run.pool import checked_threads, default_threads
 from symgrad.serialize.graph import Declaration
 
@@ -49,33 +49,12 @@ class Program(Declared):
         self._bound: dict[str, np.ndarray] | None = None if parts.params else {}
         self._layouts: OrderedDict[tuple, Layout] = OrderedDict()
         self._last: Layout | None = None
-        #: What `on_exact` does, without Python's help: None where it is not possible.
-        self.quick: Callable[..., Any] = nothing
         self._bound_arrays: tuple[np.ndarray, ...] = ()
         self._lock = threading.Lock()
 
     # -- calling -----------------------------------------------------------------------
 
-    def __call__(
-        self, *args: Any, params: Mapping[str, Any] | None = None, **named: Any
-    ) -> Any:
-        """Run the program.
-
-        Args:
-            args: one array for each input, in order; or by name.
-            params: the parameters' arrays by name (not after ``bind``).
-            named: inputs by name.
-
-        Raises:
-            GraphError: an input or parameter is missing, unknown, or given twice.
-            ShapeError, DTypeError: an array is not as declared.
-        """
-        if not named and params is None:
-            found = self.quick(*args)
-            if found is not None:
-                return found
-        if named or len(args) != len(self._names):
-            args = self._by_name(args, named)
+    def _run(self, args: tuple, params: Mapping[str, Any] | None) -> Any:
         if params is not None or self._bound is None:
             arrays = (*args, *self._given(params))
         else:

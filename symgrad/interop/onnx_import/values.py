@@ -16,7 +16,8 @@ import numpy as np
 from symgrad.declare.dims import Dim
 from symgrad.declare.ops.shape import stack
 from symgrad.declare.tensor import Tensor, as_tensor, constant
-from symgrad.errors import CompileError, DTypeError, GraphError
+from symgrad.errors import DTypeError, GraphError
+from symgrad.extras import optional
 
 #: A ``Tensor``; its operators and methods are set where they are declared, so that
 #: checkers of types do not see them.
@@ -61,15 +62,8 @@ def imported() -> Any:
     Raises:
         CompileError: it is not installed; the message names the extra that has it.
     """
-    try:
-        import onnx
-        import onnx.inliner
-        import onnx.shape_inference
-    except ImportError:
-        raise CompileError(
-            "the ONNX package is not installed; pip install 'symgrad[onnx]' gives it"
-        ) from None
-    return onnx
+    modules = ("onnx.inliner", "onnx.shape_inference")
+    return optional("the ONNX package", "onnx", "onnx", *modules)
 
 
 @cache

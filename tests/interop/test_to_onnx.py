@@ -7,6 +7,7 @@ import symgrad as sg
 from symgrad.declare.build import elementwise
 from symgrad.declare.scalar import FUNCTIONS
 from tests.golden.models import MODELS
+from tests.recurrent import nested, training_step
 from tests.reference import evaluate_graph
 
 pytest.importorskip("onnx")
@@ -107,6 +108,45 @@ def test_indices_guards_and_integers(tmp_path):
     for name, a, b in zip(results, wanted, run(path, arrays), strict=True):
         assert (a.dtype, a.shape) == (b.dtype, b.shape), name
         np.testing.assert_allclose(b, a, rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("layer", ["lstm", "gru"])
+def test_a_recurrent_training_step(layer, tmp_path):
+    program, (data,) = training_step(layer, "float64")
+    step = {"loss": program.outputs}
+    step |= {f"new {p.name}": value for p, value in program.updates.items()}
+    params = sg.init(list(step.values()), seed=1)
+    path = tmp_path / "step.onnx"
+    sg.interop.to_onnx(step, path, params)
+    wanted = sg.compile(program.inputs, step)(data, params=params)
+    for name, got in zip(step, run(path, {"x": data}), strict=True):
+        np.testing.assert_allclose(got, wanted[name], rtol=1e-11, atol=1e-13)
+    read = sg.interop.from_onnx(path)
+    found = sg.compile([read.inputs["x"]], read.outputs)(data, params=params)
+    for name, right in wanted.items():
+        np.testing.assert_allclose(found[name], right, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_loops(reverse, tmp_path):
+    """A loop in a loop, all kinds of results, no step, no sequence."""
+    xs, outputs = nested()
+    z = sg.input("z", ("steps",), "int64")
+    last, ys = sg.scan(
+        lambda c, v: ((c[0] + v, c[1] | (v > 2)), c), (1, False), z, reverse=reverse
+    )
+    powers, _ = sg.scan(lambda c, _: (c * 2, None), 1.0, length="steps")
+    outputs = [*outputs, *last, *ys, powers]
+    path = tmp_path / "loops.onnx"
+    sg.interop.to_onnx(outputs, path)
+    program = sg.compile([xs, z], outputs)
+    x = np.random.default_rng(0).normal(size=(3, 4, 2))
+    for steps in (4, 1):  # onnxruntime refuses a Scan of none
+        wanted = program(x, np.arange(steps))
+        found = run(path, {"xs": x, "z": np.arange(steps)})
+        for a, b in zip(wanted, found, strict=True):
+            assert (a.dtype, a.shape) == (b.dtype, b.shape)
+            np.testing.assert_allclose(b, a, rtol=1e-11, atol=1e-12)
 
 
 def test_errors(tmp_path):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -30,18 +32,36 @@ class Builder:
         self.initial: list[Any] = []
         self._constants: dict[tuple, str] = {}
         self._known: dict[tuple, str] = {}
+        self._numbers = count()
         #: Named dimension -> an input that has it, and where.
         self.places: dict[str, tuple[str, int]] = {}
+
+    def inside(self) -> Builder:
+        """Return a builder of a graph inside, which sees the values of this one."""
+        inner = copy(self)
+        inner.nodes, inner._known = [], dict(self._known)
+        return inner
+
+    def name(self, what: str) -> str:
+        """Return a name that no other value of the model has."""
+        return f"{what}_{next(self._numbers)}"
 
     def add(self, op: str, *inputs: str, **attributes: Any) -> str:
         """Return the value of an operator; equal ones are one."""
         key = (op, inputs, repr(sorted(attributes.items())))
         if key not in self._known:
-            name = f"{op.lower()}_{len(self.nodes)}"
-            node = self.onnx.helper.make_node(op, inputs, [name], name, **attributes)
-            self.nodes.append(node)
-            self._known[key] = name
+            (self._known[key],) = self.add_many(op, inputs, 1, **attributes)
         return self._known[key]
+
+    def add_many(
+        self, op: str, inputs: Sequence[str], results: int, **attributes: Any
+    ) -> list[str]:
+        """Return the values of an operator that has several."""
+        names = [self.name(op.lower()) for _ in range(results)]
+        self.nodes.append(
+            self.onnx.helper.make_node(op, inputs, names, names[0], **attributes)
+        )
+        return names
 
     def constant(self, array: Any, dtype: str) -> str:
         """Return a constant."""

@@ -6,25 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.dims import Dim
-from symgrad.declare.tensor import (
-    Constant,
-    Input,
-    Param,
-    Reshape,
-    SizeOf,
-    Tensor,
-    as_tensor,
-    topological,
-)
+from symgrad.declare.tensor import Input, Tensor, as_tensor, topological
 from symgrad.derivation.reverse import flatten
-from symgrad.errors import FormatError, GraphError
+from symgrad.errors import FormatError
 from symgrad.files import replace_file
-from symgrad.interop.onnx_export.builder import IR, OPSET, TYPES, Builder
-from symgrad.interop.onnx_export.statements import Statement
+from symgrad.interop.onnx_export.builder import IR, OPSET, Builder
+from symgrad.interop.onnx_export.graphs import add_graph, info
 from symgrad.simplification import simplify
 from symgrad.train.initialize import init
 
@@ -34,7 +22,7 @@ def to_onnx(t: Any, path: Any, params: Mapping[str, Any] | None = None) -> None:
 
     Inputs keep their names, and named dimensions theirs.  Parameters become
     initializers.  Gradients are graphs like others: a whole training step can be
-    exported.
+    exported.  A loop becomes a ``Scan`` (onnxruntime refuses one of no steps).
 
     Args:
         t: a tensor (its output is called ``y``), a list of tensors (``y0``, ``y1``, …)
@@ -75,18 +63,16 @@ def _model(named: Mapping[str, Tensor], arrays: Mapping[str, Any]) -> Any:
     nodes = topological([*named.values(), *simple])
     for t in nodes:
         if isinstance(t.op, Input):
-            inputs.append(_info(b, t.op.name, t))
+            inputs.append(info(b, t.op.name, t))
             known[t] = t.op.name
             for d, s in enumerate(t.shape):
                 if isinstance(s, Dim) and str(s).isidentifier():
                     b.places.setdefault(str(s), (t.op.name, d))
-    for t in topological(simple):
-        if t not in known:
-            known[t] = _node(b, t, [known[a] for a in t.args], arrays)
+    values = add_graph(b, simple, known, arrays)
     outputs = []
-    for (name, declared), t in zip(named.items(), simple, strict=True):
-        b.nodes.append(helper.make_node("Identity", [known[t]], [name], name))
-        outputs.append(_info(b, name, declared))
+    for (name, declared), value in zip(named.items(), values, strict=True):
+        b.nodes.append(helper.make_node("Identity", [value], [name], name))
+        outputs.append(info(b, name, declared))
     graph = helper.make_graph(b.nodes, "symgrad", inputs, outputs, b.initial)
     model = helper.make_model(
         graph,
@@ -96,33 +82,3 @@ def _model(named: Mapping[str, Tensor], arrays: Mapping[str, Any]) -> Any:
     )
     b.onnx.checker.check_model(model, full_check=True)
     return model
-
-
-def _info(b: Builder, name: str, t: Tensor) -> Any:
-    kind = b.onnx.TensorProto.DataType.Value(TYPES[t.dtype])
-    shape = [s if isinstance(s, int) else str(s) for s in t.shape]
-    return b.onnx.helper.make_tensor_value_info(name, kind, shape)
-
-
-def _node(b: Builder, t: Tensor, args: list[str], arrays: Mapping[str, Any]) -> str:
-    op = t.op
-    if isinstance(op, Constant):
-        return b.constant(op.value, t.dtype)
-    if isinstance(op, Param):
-        if op.name not in arrays:
-            raise GraphError(f"the array of {t.describe()} is missing in params=")
-        array = np.asarray(arrays[op.name], t.dtype)
-        if array.shape != t.shape:
-            raise GraphError(f"{t.describe()} is given an array of shape {array.shape}")
-        return b.initializer(op.name, array)
-    if isinstance(op, SizeOf):
-        size = b.size(op.dim)
-        return size if t.dtype == "int64" else b.cast(size, t.dtype)
-    if isinstance(op, Reshape):
-        return b.add("Reshape", args[0], b.shape(op.shape), allowzero=1)
-    if not isinstance(op, Comprehension):
-        raise GraphError(f"{t.describe()} cannot be exported: ONNX has nothing for it")
-    try:
-        return Statement(b, t, args).result()
-    except GraphError as error:
-        raise GraphError(f"{t.describe()} cannot be exported: {error}") from error

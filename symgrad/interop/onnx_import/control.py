@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,12 @@ from symgrad.declare.ops import FUNCTIONS as SG
 from symgrad.errors import GraphError
 from symgrad.interop.onnx_import.nodes import Node, operator
 from symgrad.interop.onnx_import.values import Value, computed, known
+from symgrad.transforms.scan import scan as sg_scan
 
 #: Loops are unrolled up to so many steps.
 MOST_STEPS = 1000
+#: Scans are, where it takes no more steps; shapes computed in a step are then known.
+MOST_UNROLLED = 16
 
 
 @operator("If")
@@ -48,34 +52,64 @@ def loop(n: Node) -> tuple[Any, ...]:
 
 @operator("Scan")
 def scan(n: Node) -> tuple[Any, ...]:
-    """Unrolled along the scanned axes."""
+    """Unrolled along the scanned axes where they are short, else a loop."""
     if n.version < 9:
         raise GraphError(f"{n}: before version 9 it is not supported")
-    body, count = n.attr("body"), n.attr("num_scan_inputs")
+    count = n.attr("num_scan_inputs")
     states, given = list(n.inputs[:-count]), n.inputs[-count:]
     axes = n.attr("scan_input_axes", [0] * count)
     turned = n.attr("scan_input_directions", [0] * count)
-    steps = n.fixed(given[0].tensor, axes[0])
-    rows = []
-    for step in range(steps):
-        parts = []
-        for value, axis, back in zip(given, axes, turned, strict=True):
-            place = steps - 1 - step if back else step
-            part = SG["take"](value.tensor, place, axis=axis)
-            parts.append(computed(part, value.kind))
-        results = n.graph(body, [*states, *parts])
-        states, row = results[: len(states)], results[len(states) :]
-        rows.append(row)
-    outs = len(n.outputs) - len(states)
-    axes = n.attr("scan_output_axes", [0] * outs)
-    turned = n.attr("scan_output_directions", [0] * outs)
+    sequences = [
+        _flipped(SG["moveaxis"](v.tensor, axis, 0), back)
+        for v, axis, back in zip(given, axes, turned, strict=True)
+    ]
+    steps = sequences[0].shape[0]
+    short = isinstance(steps, int) and steps <= MOST_UNROLLED
+    states, columns = (_unrolled if short else _looped)(n, states, given, sequences)
+    axes = n.attr("scan_output_axes", [0] * len(columns))
+    turned = n.attr("scan_output_directions", [0] * len(columns))
     joined = [
-        _stacked(column[::-1] if back else column, axis)
-        for column, axis, back in zip(
-            zip(*rows, strict=True), axes, turned, strict=True
-        )
+        computed(SG["moveaxis"](_flipped(v.tensor, back), 0, axis), v.kind)
+        for v, axis, back in zip(columns, axes, turned, strict=True)
     ]
     return (*states, *joined)
+
+
+def _flipped(t: Any, back: int) -> Any:
+    return SG["flip"](t, axis=0) if back else t
+
+
+def _unrolled(
+    n: Node, states: list[Value], given: Sequence[Value], sequences: Sequence[Any]
+) -> tuple[list[Value], list[Value]]:
+    """Return the last states, and the results of all steps."""
+    rows = []
+    for step in range(sequences[0].shape[0]):
+        parts = [
+            computed(t[step], v.kind) for t, v in zip(sequences, given, strict=True)
+        ]
+        results = n.graph(n.attr("body"), [*states, *parts])
+        states, row = results[: len(states)], results[len(states) :]
+        rows.append(row)
+    return states, [_stacked(column, 0) for column in zip(*rows, strict=True)]
+
+
+def _looped(
+    n: Node, states: list[Value], given: Sequence[Value], sequences: Sequence[Any]
+) -> tuple[list[Value], list[Value]]:
+    """Return what ``_unrolled`` does, by one loop however long it is."""
+    kinds: list[str] = []
+
+    def step(carry: Any, elements: Any) -> tuple[Any, Any]:
+        pairs = zip([*carry, *elements], [*states, *given], strict=True)
+        results = n.graph(n.attr("body"), [computed(t, v.kind) for t, v in pairs])
+        kinds[:] = [v.kind for v in results]
+        tensors = [v.tensor for v in results]
+        return tensors[: len(states)], tensors[len(states) :]
+
+    last, stacks = sg_scan(step, [v.tensor for v in states], list(sequences))
+    found = [computed(t, k) for t, k in zip([*last, *stacks], kinds, strict=True)]
+    return found[: len(states)], found[len(states) :]
 
 
 def _stacked(column: Any, axis: int) -> Value:

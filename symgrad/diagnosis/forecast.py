@@ -16,7 +16,7 @@ import numpy as np
 from symgrad.declare.scalar import Expr
 from symgrad.declare.tensor import Tensor
 from symgrad.diagnosis.layers import Layer, Model
-from symgrad.prediction.bound import accumulate, make_flow, meetings
+from symgrad.prediction.bound import make_flow, meetings
 from symgrad.prediction.flow import Edge, Flow
 from symgrad.prediction.meanfield import MeanField
 
@@ -142,10 +142,10 @@ def forecast(
     flow = make_flow(model.loss, watched, start, data)
     expected = MeanField(flow)
     present = flow if now is start else make_flow(model.loss, watched, now, data)
-    bounds, into = accumulate(present)
+    bounds, into = present.accumulate()
     meeting = meetings(present, into)
     last = _last(flow, expected, layers)
-    most, through = accumulate(flow, last)
+    most, through = flow.accumulate(last)
     final = _norm(expected, layers[-1])
     found = []
     for layer in layers:

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from symgrad.declare.comprehension import Comprehension
-from symgrad.declare.tensor import Constant, Reshape, Tensor
+from symgrad.declare.dims import Size, product
+from symgrad.declare.tensor import Constant, Reshape, SizeOf, Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,7 @@ class Block:
         says: the bound as text.
         axes: the dimensions of the source along which it works.
         inner: identities of the nodes between.
+        below: what the source is divided by the root of.
     """
 
     kind: str
@@ -34,6 +36,7 @@ class Block:
     says: str
     axes: tuple[int, ...]
     inner: frozenset[int]
+    below: Tensor | None = None
 
 
 def block_of(node: Tensor) -> Block | None:
@@ -73,11 +76,64 @@ def _spread(node: Tensor) -> Tensor:
 
 
 def _moves(node: Tensor) -> bool:
+    """Does a node only give its operand axes of size 1, or repeat it along some?"""
     op = node.op
     if isinstance(op, Reshape):
-        return True
-    names = ("expand_dims", "broadcast_to", "squeeze")
-    return isinstance(op, Comprehension) and op.is_movement and op.name in names
+        return _long(node.args[0]) == _long(node)
+    if not (isinstance(op, Comprehension) and op.is_movement) or op.guards:
+        return False
+    if len(op.reads) != 1:
+        return False
+    axes = [i.axis for i in op.reads[0].index]
+    plain = all(a is not None for a in axes)
+    return plain and axes == sorted(axes, key=int)  # type: ignore[arg-type]
+
+
+def _long(t: Tensor) -> list[Size]:
+    return [s for s in t.shape if s != 1]
+
+
+def _aligned(top: Tensor, total: Tensor) -> bool:
+    """Is a sum over some axes used along those axes that it was taken from?
+
+    Broadcasting may bring the sums of rows to columns: ``x - mean(x, axis=1)``.
+    """
+    op = total.op
+    assert isinstance(op, Comprehension)
+    of = {i.axis: d for d, i in enumerate(op.reads[0].index)}
+    found = _places(top, total, {a: a for a in range(top.ndim)})
+    return found is not None and all(
+        of[d] == found.get(d) for d, s in enumerate(total.shape) if s != 1
+    )
+
+
+def _places(t: Tensor, goal: Tensor, axes: dict[int, int]) -> dict[int, int] | None:
+    """Return to which axis of a tensor above each dimension of ``goal`` belongs.
+
+    Args:
+        t: where to begin.
+        goal: a tensor below, through elementwise functions and broadcasting.
+        axes: dimension of ``t`` -> axis.
+    """
+    if t is goal:
+        return axes
+    op = t.op
+    if isinstance(op, Reshape):
+        if not _moves(t):
+            return None
+        mine = [axes.get(d) for d, s in enumerate(t.shape) if s != 1]
+        theirs = [d for d, s in enumerate(t.args[0].shape) if s != 1]
+        pairs = zip(theirs, mine, strict=True)
+        return _places(t.args[0], goal, {d: a for d, a in pairs if a is not None})
+    if not isinstance(op, Comprehension) or not (op.is_elementwise or _moves(t)):
+        return None
+    for read in op.reads:
+        operand = t.args[read.operand]
+        kept = {d: axes[i.axis] for d, i in enumerate(read.index) if i.axis in axes}
+        found = _places(operand, goal, kept) if operand.args else None
+        if found is not None:
+            return found
+    return None
 
 
 def _between(top: Tensor, source: Tensor) -> frozenset[int]:
@@ -105,7 +161,7 @@ def _summed(node: Tensor) -> tuple[Tensor, tuple[int, ...]] | None:
 
 
 def _mean(node: Tensor) -> tuple[Tensor, tuple[int, ...]] | None:
-    """Return operand and axes of a mean over axes of known sizes."""
+    """Return operand and axes of a mean."""
     node = _spread(node)
     if _fn(node) not in ("div", "mul"):
         return None
@@ -114,12 +170,13 @@ def _mean(node: Tensor) -> tuple[Tensor, tuple[int, ...]] | None:
     if value is None and _fn(node) == "mul":
         a, b, value = b, a, _number(a)
     found = _summed(a)
-    if found is None or value is None:
+    if found is None:
         return None
-    sizes = [found[0].shape[d] for d in found[1]]
-    if not all(isinstance(s, int) for s in sizes):
+    count = product(found[0].shape[d] for d in found[1])
+    if isinstance(b.op, SizeOf) and _fn(node) == "div":
+        return found if b.op.dim == count else None
+    if value is None or not isinstance(count, int):
         return None
-    count = math.prod(s for s in sizes if isinstance(s, int))
     wanted = count if _fn(node) == "div" else 1 / count
     return found if math.isclose(value, wanted, rel_tol=1e-6) else None
 
@@ -141,7 +198,7 @@ def _softmax(node: Tensor) -> Block | None:
     if e is None or total is None or _fn(e) != "exp":
         return None
     found = _summed(total)
-    if found is None or found[0] is not e:
+    if found is None or found[0] is not e or not _along(node, total):
         return None
     (source,) = e.args
     says = "‖diag(p) − ppᵀ‖ ≤ 1/2"
@@ -160,7 +217,7 @@ def _logsumexp(node: Tensor) -> Block | None:
 def _centred(node: Tensor) -> Block | None:
     source, mean = node.args if len(node.args) == 2 else (node, node)
     found = _mean(mean)
-    if found is None or found[0] is not source:
+    if found is None or found[0] is not source or not _along(node, mean):
         return None
     says = "‖I − 11ᵀ/d‖ = 1"
     return Block("centred", source, 1.0, says, found[1], _between(node, source))
@@ -197,11 +254,20 @@ def _normalised(node: Tensor, source: Tensor, below: Tensor) -> Block | None:
             if value is not None and value >= 0:
                 epsilon, squares = value, square
     found = _mean(squares)
-    if found is None or not _is_square(found[0], source):
+    if found is None or not _is_square(found[0], source) or not _along(node, squares):
         return None
     norm = 1 / math.sqrt(epsilon) if epsilon > 0 else math.inf
     says = f"1/√ε = {norm:.4g}" if epsilon else "1/σ, without a bound"
-    return Block("normalised", source, norm, says, found[1], _between(node, source))
+    inner = _between(node, source)
+    return Block("normalised", source, norm, says, found[1], inner, below)
+
+
+def _along(top: Tensor, t: Tensor) -> bool:
+    """Is the sum that ``t`` spreads or divides used along its own axes in ``top``?"""
+    total = _spread(t)
+    if _fn(total) in ("div", "mul"):
+        total = next(a for a in map(_spread, total.args) if _fn(a) == "sum")
+    return _aligned(top, total)
 
 
 def _is_square(t: Tensor, of: Tensor) -> bool:
@@ -252,7 +318,7 @@ def _log_softmax_source(scores: Tensor) -> Tensor | None:
     below = _spread(below)
     found = block_of(below)
     same = found is not None and found.kind == "logsumexp" and found.source is source
-    return source if same else None
+    return source if same and _along(scores, below.args[0]) else None
 
 
 def _is_one_hot(t: Tensor, axis: int) -> bool:

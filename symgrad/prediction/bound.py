@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from symgrad.declare import dtypes
-from symgrad.declare.dims import names
+from symgrad.declare.dims import evaluate, names
+from symgrad.declare.mode import in_mode
 from symgrad.declare.tensor import (
     Input,
     Param,
@@ -21,7 +22,10 @@ from symgrad.declare.tensor import (
 )
 from symgrad.derivation.reverse import check_wrt, flatten, unflatten
 from symgrad.errors import GraphError, ShapeError
+from symgrad.prediction.facts import Facts, Known
 from symgrad.prediction.flow import Edge, Flow
+from symgrad.prediction.meanfield import MeanField
+from symgrad.prediction.measured import measured
 from symgrad.train.initialize import init, name_of
 
 Intervals = Mapping[str, tuple[float, float]]
@@ -54,12 +58,18 @@ class Bound:
         value: ``‖∂L/∂name‖_F`` is at most this, for all data in the intervals.
         factors: the product, from the loss to the tensor.
         given: what it holds for: intervals of the inputs and sizes.
+        expected: what mean-field theory expects of the norm, for these weights and
+            independent inputs; NaN where it expects nothing.
+        at_data: a bound for the given data alone, from the values that the nodes have
+            there: layer norm has the slope 1/σ, not 1/√ε.  None if not asked for.
     """
 
     name: str
     value: float
     factors: tuple[Factor, ...]
     given: str = ""
+    expected: float = math.nan
+    at_data: float | None = None
     shown: int = field(default=60, repr=False)
 
     @property
@@ -78,6 +88,10 @@ class Bound:
     def __str__(self) -> str:
         head = f"‖∂L/∂{self.name}‖ ≤ {_number(self.value)}"
         lines = [f"{head}   ({self.given})" if self.given else head]
+        beside = [] if self.at_data is None else [f"≤ {_number(self.at_data)} at data"]
+        if not math.isnan(self.expected):
+            beside.append(f"about {_number(self.expected)} expected (mean field)")
+        lines += ["  " + ", ".join(beside)] if beside else []
         total = 1.0
         rows: list[tuple[str, str, str, str]] = []
         for factor in self.factors:
@@ -110,6 +124,7 @@ def gradient_bound(
     data: Mapping[str, Any] | None = None,
     intervals: Intervals | None = None,
     sizes: Mapping[str, int] | None = None,
+    measure: bool = False,
 ) -> Any:
     """Return how large the gradient of a loss can be, from its formulas alone.
 
@@ -129,10 +144,13 @@ def gradient_bound(
             norms are used.
         intervals: input name → (least, greatest) value; all numbers by default.
         sizes: sizes of named dimensions; by default those of ``data``, else 1.
+        measure: also run the loss on ``data``, for a second bound ``.at_data`` from the
+            values that its nodes have there: sharper by far behind normalisations.
 
     Returns:
-        A ``Bound`` (``.value``, ``.factors``, ``.paths``, ``str()``), or several in the
-        structure of ``wrt``.  The value is infinite where nothing bounds a factor.
+        A ``Bound`` (``.value``, ``.factors``, ``.paths``, ``.expected``, ``.at_data``,
+        ``str()``), or several in the structure of ``wrt``.  The value is infinite where
+        nothing bounds a factor.
 
     Raises:
         ShapeError: the loss is not a scalar.
@@ -148,15 +166,25 @@ def gradient_bound(
     _check(loss)
     targets = flatten(wrt)
     check_wrt(targets, [loss])
+    loss, *targets = in_mode([loss, *targets], training=True)
+    params = init(loss) if params is None else params
     flow = make_flow(loss, targets, params, data, intervals, sizes)
-    totals, edges = accumulate(flow)
+    totals, edges = flow.accumulate()
     given = _given(flow, data or {}, intervals or {})
+    field = MeanField(flow)
+    there: dict[int, float] | None = None
+    if measure:
+        known = measured(loss, params, data or {})
+        at_data = make_flow(loss, targets, params, data, sizes=sizes, known=known)
+        there, _ = at_data.accumulate()
     found = [
         Bound(
             t.name or t.describe(),
             totals.get(id(t), 0.0),
             tuple(_chain(flow, edges, t)),
             given,
+            field.norm(t),
+            None if there is None else there.get(id(t), 0.0),
         )
         for t in targets
     ]
@@ -170,14 +198,19 @@ def make_flow(
     data: Mapping[str, Any] | None = None,
     intervals: Intervals | None = None,
     sizes: Mapping[str, int] | None = None,
+    known: Mapping[Tensor, Facts] | None = None,
 ) -> Flow:
-    """Return the passages of gradients, given arrays or intervals by name."""
+    """Return the passages of gradients, given arrays or intervals by name.
+
+    The arguments are those of ``gradient_bound``; and ``known``, what is known of
+    nodes that are no leaves.
+    """
     leaves = [t for t in topological([loss]) if isinstance(t.op, Input | Param)]
-    known = {name_of(t): t for t in leaves}
-    inputs = ", ".join(repr(n) for n, t in known.items() if isinstance(t.op, Input))
+    named = {name_of(t): t for t in leaves}
+    inputs = ", ".join(repr(n) for n, t in named.items() if isinstance(t.op, Input))
     for what, given in (("data", data), ("intervals", intervals)):
         for name in given or {}:
-            if name not in known:
+            if name not in named:
                 raise GraphError(
                     f"{what}: the loss has no input {name!r}; it has {inputs}"
                 )
@@ -194,28 +227,12 @@ def make_flow(
         for size in t.shape:
             for name in names(size):
                 found.setdefault(name, 1)
-    spans = {known[n]: _span(n, span) for n, span in (intervals or {}).items()}
-    return Flow(loss, wrt, arrays, spans, found)
-
-
-def accumulate(
-    flow: Flow, top: Tensor | None = None
-) -> tuple[dict[int, float], dict[int, list[Edge]]]:
-    """Return the bound of each node's cotangent, and the edges into each node.
-
-    The cotangent of ``top`` has the norm 1: of the loss by default.
-    """
-    totals: dict[int, float] = {id(flow.loss if top is None else top): 1.0}
-    into: dict[int, list[Edge]] = {}
-    for node in reversed(flow.order):
-        total = totals.get(id(node))
-        if total is None or not node.args or not flow.passes(node):
-            continue
-        for edge in flow.edges(node):
-            into.setdefault(id(edge.source), []).append(edge)
-            part = _times(total, edge.factor)
-            totals[id(edge.source)] = totals.get(id(edge.source), 0.0) + part
-    return totals, into
+    facts: dict[Tensor, Facts] = {t: Known(a) for t, a in arrays.items()}
+    for name, span in (intervals or {}).items():
+        t = named[name]
+        shape = tuple(evaluate(s, found) for s in t.shape)
+        facts.setdefault(t, Facts(shape, *_span(name, span)))
+    return Flow([loss], wrt, facts | dict(known or {}), found)
 
 
 def _check(loss: Any) -> None:

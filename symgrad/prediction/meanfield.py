@@ -14,11 +14,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from symgrad.declare.comprehension import Comprehension
+from symgrad.declare.linear_algebra import LinearAlgebra
+from symgrad.declare.loop import Final, Scan, States
 from symgrad.declare.scalar import Expr
 from symgrad.declare.tensor import Input, Param, Tensor
 from symgrad.prediction.blocks import Block
@@ -26,6 +29,7 @@ from symgrad.prediction.cones import Cone
 from symgrad.prediction.facts import Known
 from symgrad.prediction.flow import Edge, Flow
 from symgrad.prediction.intervals import enclose
+from symgrad.prediction.loops import Steps
 from symgrad.prediction.norms import used_factors
 from symgrad.prediction.supremum import derivative
 
@@ -47,24 +51,40 @@ class Moments(NamedTuple):
 class MeanField:
     """Expected sizes of values and gradients.
 
+    Args:
+        flow: the passages of gradients.
+        known: moments of leaves, where they are not to be taken from what is known of
+            their values.
+
     Attributes:
         moments: tensor → mean and variance of its elements.
     """
 
-    def __init__(self, flow: Flow) -> None:
+    def __init__(
+        self, flow: Flow, known: Mapping[Tensor, Moments] | None = None
+    ) -> None:
         self.flow = flow
-        self.moments: dict[Tensor, Moments] = {}
+        self.moments: dict[Tensor, Moments] = dict(known or {})
+        self._loops: dict[int, LoopField] = {}
         with np.errstate(all="ignore"):
             for node in flow.order:
-                self.moments[node] = self._moments(node)
-            self._squares = self._backward()
+                if node not in self.moments:
+                    self.moments[node] = self._moments(node)
+        self._squares: dict[int, float] | None = None
 
     def norm(self, t: Tensor) -> float:
         """Return the expected norm of a tensor's cotangent; NaN if nothing is known."""
+        if self._squares is None:
+            self._squares = self.squares(self.flow.loss)
         return math.sqrt(self._squares.get(id(t), math.nan))
 
-    def _backward(self) -> dict[int, float]:
-        found = {id(self.flow.loss): 1.0}
+    def squares(self, top: Tensor) -> dict[int, float]:
+        """Return the expected squared norms for a cotangent of ``top`` of norm 1."""
+        with np.errstate(all="ignore"):
+            return self._backward(top)
+
+    def _backward(self, top: Tensor) -> dict[int, float]:
+        found = {id(top): 1.0}
         for node in reversed(self.flow.order):
             square = found.get(id(node))
             if square is None or not self.flow.passes(node):
@@ -83,6 +103,8 @@ class MeanField:
                 return Moments(0.0, 0.0)
             wide = np.float64(facts.array)
             return Moments(float(wide.mean()), float(wide.var()))
+        if isinstance(node.op, Scan):
+            return self._loop(node).moments(node.op)
         if isinstance(node.op, Input | Param):
             low, high = facts.domain
             if not math.isfinite(high - low):
@@ -139,6 +161,13 @@ class MeanField:
                 return _weighted(facts.array, tuple(dims), parts[1 - n], found)
         return found
 
+    def _loop(self, node: Tensor) -> LoopField:
+        steps = self.flow.steps_of(node)
+        if id(steps) not in self._loops:
+            given = [self.moments[a] for a in node.args]
+            self._loops[id(steps)] = LoopField(steps, given)
+        return self._loops[id(steps)]
+
     def _integrals(self, cone: Cone, body: Expr) -> tuple[float, float]:
         """Return the means of a function of the leaves, and of its square."""
         rule = POINTS.get(len(cone.leaves), 5)
@@ -175,6 +204,10 @@ class MeanField:
         if block is not None:
             return self._block_factor(block)
         c = e.node.op
+        if isinstance(c, Scan):
+            return self._loop(e.node).factors(c)[e.operand]
+        if isinstance(c, LinearAlgebra):
+            return math.nan  # the theory is of independent entries
         if not isinstance(c, Comprehension) or c.reduce in ("max", "min"):
             return 1.0
         extents = self.flow.extents(c)
@@ -198,6 +231,64 @@ class MeanField:
         if block.kind == "cross-entropy":
             return max(1 - 2 / count + count * square, 0.0)
         return square * (count if block.kind == "logsumexp" else 1)
+
+
+class LoopField:
+    """The steps of a loop: the moments of its carries go from one to the next."""
+
+    def __init__(self, steps: Steps, given: Sequence[Moments]) -> None:
+        self.steps, loop = steps, steps.loop
+        count = len(loop.updates)
+        self.carries = [list(given[:count])]
+        self.fields: list[MeanField] = []
+        for flow in steps.flows:
+            known = [*self.carries[-1], *given[count:]]
+            last = self.fields[-1] if self.fields else None
+            if last is None or last.flow is not flow or self._moves():
+                pairs = dict(zip(loop.formals, known, strict=True))
+                last = MeanField(flow, pairs)
+            self.fields.append(last)
+            self.carries.append([last.moments[u] for u in loop.updates])
+        self._rows: dict[tuple[int, int], np.ndarray] = {}
+
+    def _moves(self) -> bool:
+        """Have the moments changed in the last step?"""
+        pairs = zip(*self.carries[-2:], strict=True)
+        return not all(np.allclose(a, b, rtol=1e-3, atol=1e-9) for a, b in pairs)
+
+    def moments(self, op: Scan) -> Moments:
+        """Return the moments of a result; of all steps together where it is of all."""
+        if isinstance(op, Final):
+            return self.carries[-1][op.number]
+        if isinstance(op, States):
+            found = [c[op.number] for c in self.carries]
+        else:
+            found = [f.moments[op.value] for f in self.fields]
+        if not found:
+            return Moments(0.0, 0.0)
+        mean = float(np.mean([m.mean for m in found]))
+        square = float(np.mean([m.square for m in found]))
+        return Moments(mean, max(square - mean * mean, 0.0))
+
+    def factors(self, op: Scan) -> list[float]:
+        """Return the expected factors of squared norms, for a cotangent evenly spread.
+
+        They are in the order of the operands.
+        """
+        vectors, elements, shared = self.steps.sweep(op, self._row)
+        if not vectors.shape[1]:
+            return [0.0] * len(self.steps.loop.formals)
+        arrived = np.concatenate([vectors, elements.sum(axis=1), shared])
+        found: list[float] = arrived.mean(axis=1).tolist()
+        return found
+
+    def _row(self, t: int, top: Tensor) -> np.ndarray:
+        key = (id(self.fields[t]), id(top))
+        if key not in self._rows:
+            found = self.fields[t].squares(top)
+            formals = self.steps.loop.formals
+            self._rows[key] = np.array([found.get(id(f), 0.0) for f in formals])
+        return self._rows[key]
 
 
 def _softmax_square(scores: Moments, count: int) -> float:

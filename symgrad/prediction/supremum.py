@@ -25,6 +25,7 @@ from symgrad.prediction.intervals import Interval, enclose
 CLOSE = 1e-7  # relative distance between the bound and what is attained
 NEAR = 2e-6  # the same on an interval, which hardly two tensors share
 MOST_BOXES = 1 << 17
+FEW_BOXES = 1 << 12  # where other variables keep an interval of their own
 ROUNDS = 60
 HUGE = 1e60  # what exceeds this is said to have no bound
 LARGEST = 2.0**300  # squares and products of numbers up to this do not overflow
@@ -79,7 +80,17 @@ def greatest_slope(
     >>> f"{greatest_slope(scalar.parse('x*sigmoid(x)')).value:.4f}"
     '1.0998'
     """
-    return greatest(derivative(body, name), name, tuple(sorted(domains)))
+    e = derivative(body, name)
+    free = _variables(e)
+    mine = tuple(sorted(d for d in domains if d[0] in free))
+    # What does not depend on the variable is searched along one that it depends on.
+    along = name if name in free or not free else min(free)
+    if len(free) == 1 and mine and mine[0][1] != REALS:
+        everywhere = greatest(e, along, ())
+        low, high = mine[0][1]
+        if everywhere.value < math.inf and low <= everywhere.at <= high:
+            return everywhere
+    return greatest(e, along, mine)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -89,9 +100,10 @@ def greatest(e: Expr, name: str, domains: tuple[tuple[str, Domain], ...]) -> Sup
     low, high = _boxes(known.get(name, REALS))
     others = [(n, d) for n, d in known.items() if n != name]
     close = NEAR if known.get(name, REALS) != REALS else CLOSE
-    found = _search(e, name, low, high, others, close)
+    most = FEW_BOXES if others else MOST_BOXES
+    found = _search(e, name, low, high, others, close, most)
     if found.attained < HUGE and found.value > found.attained * 1.001:
-        other = _search(simplified(e), name, low, high, others, close)
+        other = _search(simplified(e), name, low, high, others, close, most)
         found = min(found, other, key=lambda s: s.value)
     return found
 
@@ -149,6 +161,12 @@ def _halved(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([low, middle]), np.concatenate([middle, high])
 
 
+@functools.lru_cache(maxsize=4096)
+def _variables(e: Expr) -> frozenset[str]:
+    own = frozenset({e.value}) if e.fn == "var" else frozenset()
+    return own.union(*map(_variables, e.args))
+
+
 def _search(
     e: Expr,
     name: str,
@@ -156,6 +174,7 @@ def _search(
     high: np.ndarray,
     others: list[tuple[str, Domain]],
     close: float,
+    boxes: int,
 ) -> Supremum:
     def size(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the least and the greatest absolute value on boxes."""
@@ -184,7 +203,7 @@ def _search(
         low, high, most = low[kept], high[kept], most[kept]
         if not len(low):
             return _bounded(dropped, best, at)
-        if len(low) > MOST_BOXES:
+        if len(low) > boxes:
             break
         low, high = _halved(low, high)
         points = low / 2 + high / 2

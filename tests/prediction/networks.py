@@ -1,8 +1,9 @@
 """Random networks, declared twice: with symgrad for the bound, with PyTorch for truth.
 
     python -m tests.prediction.networks 5000
+    python -m tests.prediction.networks 100 0 measure
 
-tries as many and prints how tight the bounds are; a violation is an error.
+try as many and print how tight the bounds are; a violation is an error.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Network:
         self.params: dict[str, tuple] = {}
         self.n = int(self.rng.integers(1, 9))
         self.kind = self.rng.choice(
-            ["dense", "residual", "conv", "attention", "normalised", "recurrent"]
+            [k.removeprefix("build_") for k in dir(self) if k.startswith("build_")]
         )
         self.label = self.kind
         getattr(self, f"build_{self.kind}")()
@@ -173,6 +174,60 @@ class Network:
             s = theirs * s + (1 - theirs) * torch.tanh(s @ W[1] + t @ U[1])
         self.finish((h, s))
 
+    def build_scan(self):
+        """Two carries, as of an LSTM, over a sequence; the last state or all."""
+        length = int(self.rng.integers(1, 7))
+        x, t = self.inputs(length, 3)
+        U, W, G = self.param((3, 4)), self.param((4, 4)), self.param((4, 4))
+
+        def cell(carry, x):
+            h, c = carry
+            gate = sg.sigmoid(h @ G[0])
+            c = gate * c + (1 - gate) * sg.tanh(x @ U[0])
+            h = sg.tanh(c @ W[0]) + 0.5 * h
+            return (h, c), h * gate
+
+        zeros = sg.zeros_like(x[:, 0, :1]) + np.zeros(4)
+        reverse = bool(self.rng.integers(2))
+        xs = sg.permute_dims(x, (1, 0, 2))
+        (last, _), out = sg.scan(cell, (zeros, zeros), xs, reverse=reverse)
+        h = c = torch.zeros(self.n, 4, dtype=torch.float64)
+        found = {}
+        for step in reversed(range(length)) if reverse else range(length):
+            gate = torch.sigmoid(h @ G[1])
+            c = gate * c + (1 - gate) * torch.tanh(t[:, step] @ U[1])
+            h = torch.tanh(c @ W[1]) + 0.5 * h
+            found[step] = h * gate
+        if self.rng.random() < 0.5:
+            return self.finish((last, h))
+        theirs = torch.stack([found[n] for n in range(length)])
+        return self.finish((sg.mean(out, axis=0), theirs.mean(0)))
+
+    def build_batch_normalised(self):
+        self.n = max(self.n, 2)
+        h = self.inputs(4)
+        for _ in range(self.rng.integers(1, 4)):
+            x, t = self.linear(h, 5)
+            y = sg.nn.batch_norm(x, scale=False, bias=False, eps=0.01)
+            spread = t.var(0, correction=0) + 0.01
+            h = self.act((y, (t - t.mean(0)) / torch.sqrt(spread)))
+        self.finish(h)
+
+    def build_solved(self):
+        """Least squares inside, and the determinant of what was solved with."""
+        x, t = self.inputs(4)
+        A = self.param((4, 4))
+        mine = A[0] + 4 * np.eye(4)
+        theirs = A[1] + 4 * torch.eye(4, dtype=torch.float64)
+        y = sg.linalg.solve(mine, sg.permute_dims(x, (1, 0)))
+        s = torch.linalg.solve(theirs, t.T)
+        inverse, same = sg.linalg.inv(mine), torch.linalg.inv(theirs)
+        h = self.linear((sg.permute_dims(y, (1, 0)), s.T), 4)
+        self.finish((h[0] @ inverse, h[1] @ same))
+        logarithm = sg.linalg.slogdet(mine)[1]
+        self.loss = self.loss + 0.1 * logarithm
+        self.truth = self.truth + 0.1 * torch.linalg.slogdet(theirs)[1]
+
     # -- truth -----------------------------------------------------------------------
 
     def gradients(self):
@@ -182,10 +237,11 @@ class Network:
         return [float(torch.linalg.norm(g)) for g in found]
 
 
-def ratios(seed: int, exact: bool) -> list[float]:
+def ratios(seed: int, exact: bool, measure: bool = False) -> list[float]:
     """Return gradient/bound for each parameter of one network (at most 1).
 
-    The bound is of the data themselves, or of every input in an interval around them.
+    The bound is of the data themselves (or of the values that all nodes have there), or
+    of every input in an interval around them.
     """
     net = Network(seed)
     arrays = {name: value for name, (_, _, value) in net.params.items()}
@@ -193,11 +249,13 @@ def ratios(seed: int, exact: bool) -> list[float]:
     data = {"x": net.data, **net.extra} if exact else net.extra
     span = {} if exact else {"x": (net.data.min(), net.data.max())}
     bounds = sg.gradient_bound(
-        net.loss, wrt, arrays, data, intervals=span, sizes={"n": net.n}
+        net.loss, wrt, arrays, data, span, {"n": net.n}, measure=measure
     )
     found = []
     for name, bound, size in zip(arrays, bounds, net.gradients(), strict=True):
-        tight = size / bound.value if bound.value else float(size > 1e-12)
+        value = bound.at_data if measure else bound.value
+        assert value <= bound.value * (1 + 1e-6), (seed, net.label, name)
+        tight = size / value if value else float(size > 1e-12)
         assert tight <= 1 + 1e-9, (seed, net.label, name, size, str(bound))
         found.append(tight)
     return found
@@ -206,7 +264,12 @@ def ratios(seed: int, exact: bool) -> list[float]:
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     start = int(sys.argv[2]) if len(sys.argv) > 2 else 10_000
-    found = [r for seed in range(start, start + count) for r in ratios(seed, seed % 2)]
+    measure = sys.argv[3:] == ["measure"]
+    found = [
+        r
+        for seed in range(start, start + count)
+        for r in ratios(seed, measure or seed % 2, measure)
+    ]
     shares = np.quantile(found, [0.05, 0.5, 0.95, 1])
     print(
         f"{count} networks, {len(found)} parameters, no violation; gradient/bound: "

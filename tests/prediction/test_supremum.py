@@ -176,7 +176,10 @@ def mp_value(e, x):
             "log1p": lambda a: mpmath.log(1 + a),
             "pow": mpmath.power,
         }
-        return own[e.fn](*args) if e.fn in own else getattr(mpmath, e.fn)(*args)
+        value = own[e.fn](*args) if e.fn in own else getattr(mpmath, e.fn)(*args)
+        if mpmath.im(value):  # a square root of -1 may become real again
+            raise ZeroDivisionError
+        return value
 
 
 @settings(max_examples=60, deadline=None)
@@ -186,7 +189,7 @@ def test_an_enclosure_holds_the_value(e, x):
         truth = mp_value(e, mpmath.mpf(x))
     except (ZeroDivisionError, OverflowError):
         return
-    if mpmath.im(truth) or not mpmath.isfinite(truth) or "log1p" in repr(e):
+    if not mpmath.isfinite(truth) or "log1p" in repr(e):
         return
     for width in (0.0, 1e-3, 1.0):
         low, high = enclose(e, {"x": (np.array([x - width]), np.array([x + width]))})

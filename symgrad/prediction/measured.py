@@ -1,0 +1,43 @@
+"""The values of all nodes for given data: what a bound at these data rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from symgrad.declare import dtypes
+from symgrad.declare.tensor import Input, Param, Tensor, topological
+from symgrad.errors import GraphError
+from symgrad.pipeline import compile
+from symgrad.prediction.facts import Facts, Known
+from symgrad.train.initialize import name_of
+
+
+def measured(
+    loss: Tensor, params: Mapping[str, np.ndarray], data: Mapping[str, np.ndarray]
+) -> dict[Tensor, Facts]:
+    """Return the values of every node of floats, computed once.
+
+    Raises:
+        GraphError: there is no array for one of the inputs.
+    """
+    order = topological([loss])
+    inputs = [t for t in order if isinstance(t.op, Input)]
+    for t in inputs:
+        if name_of(t) not in data:
+            raise GraphError(
+                f"measure=True runs the loss, but data has no array for {t.describe()}"
+            )
+    inner = [t for t in order if t.args and dtypes.is_float(t.dtype)]
+    program = compile(inputs, inner)
+    needed = [name_of(t) for t in order if isinstance(t.op, Param)]
+    arrays = {name: params[name] for name in needed}
+    values = program(*_typed(inputs, data), params=arrays)
+    return {t: Known(v) for t, v in zip(inner, values, strict=True)}
+
+
+def _typed(
+    inputs: Sequence[Tensor], data: Mapping[str, np.ndarray]
+) -> list[np.ndarray]:
+    return [np.asarray(data[name_of(t)], t.dtype) for t in inputs]

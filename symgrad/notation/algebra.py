@@ -21,6 +21,7 @@ from symgrad.notation.terms import (
     make,
     num,
     power_parts,
+    refs,
 )
 
 # -- sums and products -------------------------------------------------------------
@@ -29,11 +30,11 @@ from symgrad.notation.terms import (
 def add(*terms: Term) -> Term:
     """Return a sum: flat, like terms collected, common scalar factors in front."""
     from symgrad.notation.composites import recognise_sum
-    from symgrad.notation.expand import combined
+    from symgrad.notation.expand import collected, combined
 
     total: dict[frozenset[Term], tuple[Fraction, Term]] = {}
     for term in terms:
-        for part in _spread(term):
+        for part in spread(term):
             c, rest = coefficient(part)
             key = frozenset(factors(rest))
             known, rest = total.get(key, (Fraction(0), rest))
@@ -46,11 +47,11 @@ def add(*terms: Term) -> Term:
     parts = recognise_sum(parts)
     if len(parts) == 1:
         return mul(num(parts[0][0]), parts[0][1])
-    shorter = combined(parts)
+    shorter = combined(parts) or collected(parts)
     return _with_content(parts) if shorter is None else shorter
 
 
-def _spread(term: Term) -> list[Term]:
+def spread(term: Term) -> list[Term]:
     """Return the addends of a sum, also of one with a coefficient in front."""
     if term.kind == "add":
         return list(term.args)
@@ -143,6 +144,8 @@ def is_exp(t: Term) -> bool:
 
 def _signs(number: Fraction, parts: list[Term]) -> tuple[Fraction, list[Term]]:
     """Move a minus into a difference: ``-(y - p)`` is ``p - y``."""
+    if _is_outer_square(parts):
+        return _oriented(number, parts)
     if number >= 0:
         return number, parts
     for n, p in enumerate(parts):
@@ -150,6 +153,24 @@ def _signs(number: Fraction, parts: list[Term]) -> tuple[Fraction, list[Term]]:
         if flipped is not None:
             return -number, [*parts[:n], flipped, *parts[n + 1 :]]
     return number, parts
+
+
+def _is_outer_square(parts: list[Term]) -> bool:
+    """Return True for the product of a difference with itself at another place."""
+    sums = [frozenset(r.value for r in refs(p)) for p in parts if p.kind == "add"]
+    return len(sums) > len(set(sums))
+
+
+def _oriented(number: Fraction, parts: list[Term]) -> tuple[Fraction, list[Term]]:
+    """Return the factors, each difference with what it is named after in front."""
+    found = []
+    for p in parts:
+        plain = [coefficient(a) for a in p.args] if p.kind == "add" else []
+        if [c for c, a in plain if a.kind == "ref" and a.free] in ([-1], [-1, -1]):
+            p = make("add", tuple(mul(MINUS, a) for a in p.args))
+            number = -number
+        found.append(p)
+    return number, found
 
 
 def _flipped(p: Term) -> Term | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from symgrad.notation import algebra, sums
+from symgrad.notation import algebra, orders, sums
 from symgrad.notation.terms import (
     MINUS,
     ONE,
@@ -30,7 +30,8 @@ from symgrad.notation.terms import (
 
 def recognise_product(parts: list[Term]) -> list[Term]:
     """Return the factors with ``exp(z)/Σexp(z)``, ``x·[x > 0]``, … recognised."""
-    parts = _sigmoid_slope(_sigmoid_exp(_relu(parts)))
+    parts = _tanh(parts)
+    parts = orders.merged_products(_sigmoid_slope(_sigmoid_exp(_relu(parts))))
     for d in parts:
         base, e = power_parts(d)
         if e < 0 and is_sum_of_exp(base):
@@ -72,9 +73,9 @@ def _normalised(e: Term, total: Term) -> list[Term] | None:
     """Return softmax and what is left of ``exp`` where its argument holds the row."""
     (bound,) = bound_axes(total)
     row = total.args[0].args[0]
-    parts = list(addends(e.args[0]))
+    parts = algebra.spread(e.args[0])
     for a in sorted(e.free - total.free):
-        wanted = addends(algebra.substitute(row, {bound: axis(a)}))
+        wanted = algebra.spread(algebra.substitute(row, {bound: axis(a)}))
         if all(w in parts for w in wanted):
             more = [p for p in parts if p not in wanted]
             made = make("fam", (row, axis(a)), ("softmax", total.value[1][0]))
@@ -100,11 +101,14 @@ def _relu(parts: list[Term]) -> list[Term]:
     for p in parts:
         if p.kind == "ind" and p.args[0].value in ("gt", "ge"):
             x, bound = p.args[0].args
-            if bound is ZERO and x in parts:
-                rest = [q for q in parts if q is not p and q is not x]
-                return [make("call", (x,), "relu"), *rest]
-            if bound is ZERO and _is_relu(x) and x in parts:
+            if bound is not ZERO:
+                continue
+            positive = make("call", (x,), "relu")
+            if positive in parts:
                 return [q for q in parts if q is not p]
+            if x in parts:
+                rest = [q for q in parts if q is not p and q is not x]
+                return [x if _is_relu(x) else positive, *rest]
     return parts
 
 
@@ -136,6 +140,18 @@ def _sigmoid_slope(parts: list[Term]) -> list[Term]:
     return parts
 
 
+def _tanh(parts: list[Term]) -> list[Term]:
+    """``sinh(x)/cosh(x)`` is tanh(x)."""
+    for p in parts:
+        sinh, e = power_parts(p)
+        if sinh.kind == "call" and sinh.value == "sinh":
+            under = algebra.power(make("call", sinh.args, "cosh"), -e)
+            if under in parts:
+                rest = [q for q in parts if q is not p and q is not under]
+                return [algebra.power(make("call", sinh.args, "tanh"), e), *rest]
+    return parts
+
+
 def _is_relu(t: Term) -> bool:
     return t.kind == "call" and t.value == "relu"
 
@@ -155,6 +171,7 @@ def recognise_reciprocal(base: Term) -> Term | None:
 
 def recognise_sum(parts: list[tuple[Fraction, Term]]) -> list[tuple[Fraction, Term]]:
     """Return the terms with ``z - logsumexp(z)`` recognised as log_softmax(z)."""
+    parts = orders.joined_brackets(parts)
     for c, t in parts:
         if t.kind != "red" or t.value[0] != "logsumexp" or len(t.value[1]) != 1:
             continue
@@ -182,16 +199,33 @@ def recognise_call(fn: str, args: Sequence[Term]) -> Term | None:
         return _exp(x)
     if fn == "log":
         return _log(x)
+    if fn == "relu" and _is_relu(x):
+        return x
     if fn == "log1p" and x.kind == "call" and x.value == "exp":
         return make("call", x.args, "softplus")
-    if fn == "or" and algebra.negated(x) is args[1]:
-        return ONE
+    if fn in ("and", "or"):
+        return _both_hold(fn, *args)
     if fn == "not":
-        return algebra.negated(x)
+        return x.args[0] if _is_not(x) else algebra.negated(x)
     if fn in ("maximum", "minimum") and ZERO in args and args[0] is not args[1]:
         x = args[1] if args[0] is ZERO else args[0]
         return algebra.call("relu", x) if fn == "maximum" else None
     return None
+
+
+def _both_hold(fn: str, a: Term, b: Term) -> Term | None:
+    """Return the shorter form of ``a ∧ b`` or ``a ∨ b``, if it has one."""
+    none, every = (ZERO, ONE) if fn == "and" else (ONE, ZERO)
+    for x, y in ((a, b), (b, a)):
+        if x is every or x is y:
+            return y
+        if x is none or algebra.negated(x) is y or (_is_not(x) and x.args[0] is y):
+            return none
+    return None
+
+
+def _is_not(t: Term) -> bool:
+    return t.kind == "call" and t.value == "not"
 
 
 def _exp(x: Term) -> Term | None:
@@ -201,6 +235,8 @@ def _exp(x: Term) -> Term | None:
         if p.kind == "fam" and p.value[0] == "log_softmax":
             soft = make("fam", p.args, ("softmax", p.value[1]))
             rest = [q for m, q in enumerate(addends(x)) if m != n]
+            if any(p.args[1].free & q.free for q in rest):
+                continue  # weighted: softmax of the whole is to be recognised
             return algebra.mul(soft, algebra.call("exp", algebra.add(*rest)))
         c, q = coefficient(p)
         if q.kind == "call" and q.value == "log":

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from symgrad.declare.dims import Size
 from symgrad.declare.linear_algebra import LinearAlgebra
 from symgrad.declare.loop import Scan
 from symgrad.declare.tensor import Input, Param, Reshape, SizeOf, Tensor, topological
-from symgrad.notation import algebra
+from symgrad.notation import algebra, sums
 from symgrad.notation.indexed import Indexed
 from symgrad.notation.kronecker import kronecker_form
 from symgrad.notation.local import canonical, matrix_form
 from symgrad.notation.lower import Lowering, source
 from symgrad.notation.names import Namer, gradient_nodes, leaf_names
 from symgrad.notation.syntax import Form, call, sym
-from symgrad.notation.terms import Term, axis, ref, refs
+from symgrad.notation.terms import ZERO, Term, addends, axis, factors, ref, refs
+from symgrad.notation.wholes import applied, wholes_of, with_wholes
 
 SHORT, WIDE = 3, 40  # sizes of terms: written out always, and at most
 
@@ -59,6 +61,8 @@ class Definitions:
         reshapes = (t for t in lowering.order if isinstance(t.op, Reshape))
         self.reshaped = {t.args[0] for t in reshapes}
         self._choose()
+        for t in list(self.named):
+            self._name_whole(t)
 
     # -- sharing ---------------------------------------------------------------------
 
@@ -94,11 +98,24 @@ class Definitions:
         for t in self.lowering.order:
             if _is_leaf(t) or (t not in uses and t not in ends):
                 continue
-            self.terms[t] = self._written_out(self.terms[t])
+            self.terms[t] = self._written_out(self._without_centred(self.terms[t]))
             inner = t not in ends or uses.get(t, 0) > 0
             if inner and self._needs_name(t, uses.get(t, 0), t in ends):
                 self.namer.name(t, self.terms[t])
                 self.named.append(t)
+
+    def _name_whole(self, t: Tensor) -> None:
+        """Name ``P = softmax(Z)`` rather than ``Z``, where nothing else mentions it."""
+        users = [u for u in (*self.named, *self.outputs) if u is not t]
+        mentions = {w for u in users for w in wholes_of(self.terms[u], t)}
+        if len(mentions) != 1 or t in set(self.outputs) or t in self.reshaped:
+            return
+        (whole,) = mentions
+        if whole is not None:
+            self.terms[t] = applied(self.terms[t], whole)
+            for u in users:
+                self.terms[u] = with_wholes(self.terms[u], t)
+            self.namer.rename(t, self.terms[t])
 
     def _uses(self) -> dict[Tensor, int]:
         """Return how often each definition is mentioned on the way to the outputs."""
@@ -133,7 +150,37 @@ class Definitions:
             return True
         if uses == 1 and not end:
             return term.size > WIDE
-        return term.size > self.short
+        short = SHORT if term.kind == "call" else self.short  # H = tanh(W x)
+        return term.size > short
+
+    def _without_centred(self, term: Term) -> Term:
+        """Return the term; the sum of ``x - mean(x)``, whatever its name, is 0."""
+
+        def rule(e: Term) -> Term | None:
+            if e.kind != "red" or e.value[0] != "sum":
+                return None
+            axes, body = sums.unbind(e)
+            kept = [a for a in addends(body) if not self._vanishes(a, axes, e.value[1])]
+            if len(kept) == len(addends(body)):
+                return None
+            return sums.reduce("sum", axes, e.value[1], algebra.add(*kept))
+
+        return algebra.rewrite(term, rule)
+
+    def _vanishes(
+        self, addend: Term, axes: tuple[int, ...], extents: tuple[Size, ...]
+    ) -> bool:
+        """Return True if a multiple of a named tensor has the sum 0 over these axes."""
+        found = [f for f in factors(addend) if f.kind == "ref" and f.value.args]
+        found = [f for f in found if not isinstance(f.value.op, Reshape)]
+        if not found or any(_is_leaf(f.value) for f in found):
+            return False
+        opened = [
+            algebra.substitute(self.terms[f.value], dict(enumerate(f.args)))
+            for f in found
+        ]
+        rest = [f for f in factors(addend) if f not in found]
+        return sums.reduce("sum", axes, extents, algebra.mul(*rest, *opened)) is ZERO
 
     def _written_out(self, term: Term) -> Term:
         """Return the term with the definitions that have no name put in."""
@@ -156,6 +203,8 @@ class Definitions:
                 return call("vec", source)
             return call("reshape", source, sym(" × ".join(map(str, t.shape))))
         term = self.terms[t]
+        if t.ndim == 2 and t.shape[1] == 1 and 1 not in term.free:
+            return matrix_form(term, 1, self.names)  # a column is a vector
         return matrix_form(term, t.ndim, self.names) or kronecker_form(
             term, t.ndim, self.names
         )

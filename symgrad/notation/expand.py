@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from symgrad.notation.algebra import add, mul
+from symgrad.notation.algebra import add, mul, power
 from symgrad.notation.terms import Term, factors, make, num, power_parts
 
 
@@ -41,6 +41,25 @@ def combined(parts: list[tuple[Fraction, Term]]) -> Term | None:
             if above.size + base.size < size:
                 return mul(above, f)
     return None
+
+
+def collected(parts: list[tuple[Fraction, Term]]) -> Term | None:
+    """Return a sum with a factor of all its terms in front, where others cancel.
+
+    ``p·(1 - y) + p·y`` is ``p``.
+    """
+    if sum(t.size for _, t in parts) > 4 * EXPANDED:
+        return None
+    first, *others = (dict(map(power_parts, factors(t))) for _, t in parts)
+    common = [b for b, e in first.items() if all(o.get(b) == e for o in others)]
+    shared = [power(b, first[b]) for b in common]
+    if not shared or len(shared) == len(first):
+        return None
+    left = (mul(*(f for f in factors(t) if f not in shared)) for _, t in parts)
+    inner = add(*(mul(num(c), t) for (c, _), t in zip(parts, left, strict=True)))
+    if inner.kind == "add" or (inner.kind == "mul" and inner.args[-1].kind == "add"):
+        return None
+    return mul(*shared, inner)
 
 
 EXPANDED = 40  # a longer sum is not multiplied out to see whether it gets shorter

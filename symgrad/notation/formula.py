@@ -27,6 +27,8 @@ from symgrad.simplification import simplify
 
 Text = Callable[[Form], str]
 PRODUCT = 8  # the size of the term of a matrix times a vector
+CHAIN = 20  # of an inverse times a difference
+MOST_LINES = 8  # formulas of more lines are not written in other ways
 _EQUALS = sign("=")
 
 
@@ -141,11 +143,12 @@ def _names_of(params: Sequence[Tensor], found: Definitions) -> Mapping[Tensor, s
 def _equations(t: Tensor) -> list[tuple[Form | None, Form]]:
     if not isinstance(t, Tensor):
         raise GraphError(f"a formula is of a tensor, not of {type(t).__name__} {t!r}")
-    ways = [
-        _equations_of(way, short)
-        for way in dict.fromkeys((t, simplify(t)))
-        for short in (SHORT, PRODUCT)
-    ]
+    ways = []
+    for way in dict.fromkeys((t, simplify(t))):
+        for short in (SHORT, PRODUCT, CHAIN):
+            ways.append(_equations_of(way, short))
+            if len(ways[-1]) == 1 or len(ways[-1]) > MOST_LINES:
+                break
     return min(ways, key=_length)
 
 
@@ -162,9 +165,14 @@ def _equations_of(t: Tensor, short: int) -> list[tuple[Form | None, Form]]:
 
 
 def _length(equations: Sequence[tuple[Form | None, Form]]) -> tuple[int, int]:
-    """Return how much there is to read; index notation counts as the longer."""
-    indexed = sum(left is not None and left.kind == "sub" for left, _ in equations)
-    return indexed, sum(cost(right) + 1 for _, right in equations)
+    """Return how much there is to read; index notation counts as the longer.
+
+    A name that must be looked up counts as two.
+    """
+    first, *rest = (left for left, _ in equations)
+    indexed = sum(left is not None and left.kind == "sub" for left in rest)
+    indexed += first is not None
+    return indexed, sum(cost(right) + 2 for _, right in equations)
 
 
 def _line(equation: tuple[Form | None, Form], text: Text, equals: str = " = ") -> str:

@@ -112,7 +112,8 @@ class Indexed:
 
     def _call(self, e: Term) -> Form:
         if e.value == "if":
-            body, test = map(self.form, e.args)
+            body, *tests = map(self.form, e.args)
+            test = tests[0] if len(tests) == 1 else Form("cmp", tuple(tests), "∧")
             return Form("cmp", (body, test), "|")
         if e.value == "within":
             return self._within(e)
@@ -136,6 +137,11 @@ class Indexed:
         loops = self._named(bound_axes(e))
         kind = e.value[0]
         body = e.args[0]
+        if kind == "prod" and body.kind == "call" and body.value == "if":
+            tests = body.args[1:]
+            if all(t.kind == "call" and len(t.args) == 2 for t in tests):
+                limits = tuple(map(self.form, tests))  # Π_{k≠i} x_k
+                return Form("big", (self.form(body.args[0]), *limits), "Π")
         if kind == "logsumexp":
             inner = Form("big", (self.form(algebra.call("exp", body)), *loops), "Σ")
             return function_form("log", [inner])

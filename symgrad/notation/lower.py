@@ -89,9 +89,10 @@ class Lowering:
         below = any(self._heavy.get(a) for a in t.args if a not in self.apart)
         self._heavy[t] = own or below
         term = self.terms[t]
-        if (
-            users > 1 and (self._heavy[t] or term.size > LONG_SHARED)
-        ) or term.size > LONG:
+        own = term.kind == "fam" and term.value[0] == "softmax"
+        if (users > 1 and (own or self._heavy[t] or term.size > LONG_SHARED)) or (
+            term.size > LONG or sums.mixes(term)
+        ):
             self.apart.add(t)
 
     def _term(self, t: Tensor) -> Term:

@@ -154,6 +154,9 @@ class _MathML(Writer):
     def _hpow(self, f: Form) -> str:
         return self._raised(f.args[0], row(sign("⊙"), self._exponent(f.text)))
 
+    def _power(self, f: Form) -> str:
+        return self._raised(f.args[0], self.show(f.args[1]))
+
     def _norm(self, f: Form) -> str:
         return _fenced("‖", self.show(f.args[0]), "‖")
 

@@ -13,9 +13,19 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from symgrad.declare.tensor import Tensor
-from symgrad.notation import algebra
+from symgrad.notation import algebra, sums
 from symgrad.notation.contraction import contraction
-from symgrad.notation.gather import gathered
+from symgrad.notation.gather import gathered, is_scalar
+from symgrad.notation.placement import (
+    SORTS,
+    cheaper,
+    crosses,
+    diagonals_joined,
+    is_computed_row,
+    is_statistic,
+    scales_joined,
+    sort_of,
+)
 from symgrad.notation.quantities import (
     assembled,
     function_form,
@@ -32,6 +42,7 @@ from symgrad.notation.syntax import (
     Form,
     call,
     cost,
+    mentions,
     product,
     sym,
     transposed,
@@ -75,6 +86,7 @@ class Matrices:
 
     def __init__(self, names: Mapping[Tensor, str]) -> None:
         self.names = names
+        self.scalars = {name for t, name in names.items() if not t.ndim}
         self._known: dict[tuple[Term, View], Form | None] = {}
 
     def form(self, e: Term, view: View) -> Form | None:
@@ -88,7 +100,7 @@ class Matrices:
             direct = self._form(e, view)
             if len(view.groups) == 2:
                 flipped = self._form(e, view._replace(groups=view.groups[::-1]))
-                direct = _cheaper(direct, flipped)
+                direct = cheaper(direct, flipped)
             self._known[key] = direct
         return self._known[key]
 
@@ -105,7 +117,7 @@ class Matrices:
         if kept == axes[: len(kept)] and len(view.groups) == 2:
             rows = View(view.batch, view.groups[:1])
             found = self.form(e, rows)
-            if found is None or _is_statistic(found):
+            if found is None or is_statistic(found):
                 return found
             return product([found, transposed(ONES)])
         return None
@@ -125,8 +137,11 @@ class Matrices:
                 return Form("frac", (scaled(shown.args[0], ones), shown.args[1]))
             return scaled(shown, ones)
         if len(view.groups) == 2 and kept == view.groups[1]:
+            if shown.kind == "frac" and is_scalar(shown.args[1], self.scalars):
+                ones = product([ONES, transposed(shown.args[0])])
+                return Form("frac", (ones, shown.args[1]))
             return product([ONES, transposed(shown)])
-        if len(view.groups) == 2 and kept == view.groups[0] and _is_statistic(shown):
+        if len(view.groups) == 2 and kept == view.groups[0] and is_statistic(shown):
             return product([shown, transposed(ONES)])
         return shown
 
@@ -135,6 +150,7 @@ class Matrices:
             case "num":
                 return number_form(e)
             case "size":
+                self.scalars.add(str(e.value))
                 return sym(str(e.value))
             case "axis":
                 return None
@@ -190,11 +206,15 @@ class Matrices:
 
     def _sum(self, e: Term, view: View) -> Form | None:
         signs, parts = [], []
-        ordered = sorted(e.args, key=lambda t: coefficient(t)[0] < 0)
-        matrices = any(is_delta(t, view) for t in ordered) or _crosses(ordered, view)
+        ordered = sorted(
+            diagonals_joined(e.args, view),
+            key=lambda t: (coefficient(t)[0] < 0, is_delta(t, view)),
+        )
+        matrices = any(is_delta(t, view) for t in ordered) or crosses(ordered, view)
         for t in ordered:
             c, rest = coefficient(t)
-            shown = (self.spread if matrices else self.part)(
+            matrix = matrices or is_computed_row(rest, view)
+            shown = (self.spread if matrix else self.part)(
                 algebra.mul(num(abs(c)), rest), view
             )
             if shown is None:
@@ -203,7 +223,7 @@ class Matrices:
                 c, shown = -c, shown.args[0]
             signs.append("-" if c < 0 else "+")
             parts.append(shown)
-        return gathered(parts, signs)
+        return gathered(parts, signs, self.scalars)
 
     def _product(self, e: Term, view: View) -> Form | None:
         special = diagonal(self, e, view) or triangle(self, e, view)
@@ -224,7 +244,7 @@ class Matrices:
             return known
         for f in parts:
             base, exponent = power_parts(f)
-            if exponent < 0:
+            if exponent < 0 and not self._scales(f, view):
                 below.append(algebra.power(base, -exponent))
             elif f is not UNIT:
                 above.append(f)
@@ -238,13 +258,24 @@ class Matrices:
             top = Form("frac", (top, bottom))
         return Form("neg", (top,)) if c < 0 else top
 
+    def _scales(self, f: Term, view: View) -> bool:
+        """Return True for a divisor that is shown as ``diag(1/v)``."""
+        sort = sort_of(f, view)
+        if sort not in ("row", "column"):
+            return False
+        group = view.groups[sort == "column"]
+        shown = self.form(f, View(view.batch, (group,)))
+        if shown is None or shown.kind != "frac":
+            return False
+        return shown.args[1].kind != "sym" and not is_statistic(shown)
+
     def _factors(
         self, parts: list[Term], view: View, divisor: bool = False
     ) -> Form | None:
         """Return a product: numbers, then rows' factors, then elementwise ones."""
-        sorts: dict[str, list[Form]] = {n: [] for n in _SORTS}
-        for f in parts:
-            sort = "full" if divisor and f.free else _sort(f, view)
+        sorts: dict[str, list[Form]] = {n: [] for n in SORTS}
+        for f in parts if divisor else scales_joined(parts, view):
+            sort = "full" if divisor and f.free else sort_of(f, view)
             rows = View(view.batch, view.groups[:1])
             shown = self.form(f, rows) if sort == "row" else self.part(f, view)
             if shown is None:
@@ -303,7 +334,15 @@ class Matrices:
 
     def _reduction(self, e: Term, view: View) -> Form | None:
         if e.value[0] == "sum":
-            return contraction(self, e, view)
+            found = contraction(self, e, view)
+            plain = found is not None and not mentions(found, ONES)
+            opened = None if plain else sums.opened(e)
+            if opened is None:
+                return found
+            # term by term, as ``Pᵀ X − diag(Pᵀ 𝟏) M``
+            other = self.form(opened, view)
+            known = [f for f in (found, other) if f is not None]
+            return min(known, key=cost, default=None)
         shown = self.along(e.args[0], e, view)
         return None if shown is None else call(_REDUCTIONS[e.value[0]], shown)
 
@@ -334,49 +373,6 @@ class Matrices:
         return None if shown is None else call(e.value[0], shown)
 
 
-def _crosses(parts: list[Term], view: View) -> bool:
-    """Return True for a sum of something of the rows and something of the columns."""
-    if len(view.groups) != 2:
-        return False
-    alone = {frozenset(a for a in view.axes if a in t.free) for t in parts}
-    return all(frozenset((*view.batch, *g)) in alone for g in view.groups)
-
-
-_SORTS = ("scalar", "row", "column", "full", "mask")
-
-
-def _sort(f: Term, view: View) -> str:
-    """Return how a factor of an elementwise product is spread over the view."""
-    kept = tuple(a for a in view.axes if a in f.free)
-    if not kept:
-        return "scalar"
-    if len(view.groups) == 2:
-        if kept == (*view.batch, *view.groups[0]):
-            return "row"
-        if kept == view.groups[1]:
-            return "column"
-    return "mask" if f.kind == "ind" else "full"
-
-
-def _cheaper(direct: Form | None, flipped: Form | None) -> Form | None:
-    if flipped is None:
-        return direct
-    turned = transposed(flipped)
-    if direct is None:
-        return turned
-    gain = cost(direct) - cost(turned)
-    # a sum that is transposed as a whole reads better than one of transposes
-    whole = turned.kind == "T" and direct.kind in ("had", "sum", "frac")
-    return turned if gain > 0 or (gain == 0 and whole) else direct
-
-
-def _is_statistic(f: Form) -> bool:
-    if f.kind in ("sqrt", "sum", "frac", "neg", "pow", "hpow"):
-        return any(map(_is_statistic, f.args))
-    return f.kind == "call" and f.text in _STATISTICS
-
-
-_STATISTICS = ("mean", "var", "std", "max", "min", "logsumexp", "argmax", "argmin")
 _REDUCTIONS = {
     "max": "max",
     "min": "min",

@@ -94,6 +94,11 @@ class Namer:
         self.taken.add(chosen)
         return chosen
 
+    def rename(self, t: Tensor, term: Term) -> str:
+        """Name a definition that says something else now."""
+        self.taken.discard(self.names[t])
+        return self.name(t, term)
+
     def _beside(self, wanted: str) -> str:
         for suffix in ("", *"bcdefghk"):
             if wanted + suffix not in self.taken:

@@ -18,6 +18,8 @@ _RELATIONS = {
     "and": "∧",
     "or": "∨",
 }
+#: Functions that make one number of a row.
+STATISTICS = ("mean", "var", "std", "max", "min", "logsumexp", "argmax", "argmin")
 _SHOWN = {"sigmoid": "σ", "select": "where", "maximum": "max", "minimum": "min"}
 
 
@@ -43,6 +45,8 @@ def function_form(fn: str, args: list[Form]) -> Form:
         return Form("abs", tuple(args))
     if fn == "pow" and args[1].kind in ("sym", "num"):
         return Form("pow", (args[0],), args[1].text)
+    if fn == "pow":
+        return Form("power", tuple(args))
     return call(_SHOWN.get(fn, fn), *args)
 
 
@@ -103,9 +107,21 @@ def scaled(factor: Form, f: Form) -> Form:
         return f
     if f == ONE:
         return factor
+    if f.kind == "prod" and _is_whole(factor) and _is_whole(f.args[0]):
+        both = Form("num", (), str(int(factor.text) * int(f.args[0].text)))
+        return scaled(both, product(list(f.args[1:])))
     if f.kind == "had":
         return hadamard([product([factor, f.args[0]]), *f.args[1:]])
     return product([factor, f])
+
+
+def _in_parentheses(f: Form) -> Form:
+    """Return a number such as ``xᵀ A x`` so that it stays apart from what it scales."""
+    return Form("paren", (f,)) if f.kind == "prod" and f.args[0].kind == "T" else f
+
+
+def _is_whole(f: Form) -> bool:
+    return f.kind == "num" and f.text.isdigit()
 
 
 def is_short(value: Fraction) -> bool:
@@ -134,6 +150,7 @@ def assembled(
     inner = full + column + mask
     if not row and not inner:
         return product(scalar)
+    scalar = [_in_parentheses(f) for f in scalar]
     if row and column and not full and not mask:
         core = product([hadamard(row), transposed(hadamard(column))])
     elif row and inner:

@@ -25,6 +25,7 @@ _BINDS = {
     "inv": 8,
     "pow": 7,
     "hpow": 7,
+    "power": 7,
 }
 _SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 _WORDS = (
@@ -106,6 +107,9 @@ class Writer:
     def _relation(self, text: str) -> str:
         raise NotImplementedError
 
+    def _paren(self, f: Form) -> str:
+        return self.group(self.show(f.args[0]))
+
     def _diag(self, f: Form) -> str:
         return self._call(Form("call", f.args, "diag"))
 
@@ -170,9 +174,10 @@ class _Unicode(Writer):
         return self.show(f.args[0], 8) + self._exponent(f.text)
 
     def _hpow(self, f: Form) -> str:
-        plain = f.text.lstrip("-").isdigit()
-        power = f.text.translate(_SUPERSCRIPT) if plain else f"^{f.text}"
-        return self.show(f.args[0], 8) + "⊙" + power
+        return self.show(f.args[0], 8) + "⊙" + self._exponent(f.text)
+
+    def _power(self, f: Form) -> str:
+        return f"{self.show(f.args[0], 8)}^({self.show(f.args[1])})"
 
     def _exponent(self, text: str) -> str:
         if text.lstrip("-").isdigit():

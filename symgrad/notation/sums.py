@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from symgrad.declare.dims import Size
-from symgrad.notation.algebra import add, call, is_exp, mul, substitute
+from symgrad.notation.algebra import add, call, is_exp, mul, spread, substitute
 from symgrad.notation.terms import (
     ONE,
     Term,
-    addends,
     axis,
     bound_axes,
     coefficient,
@@ -78,14 +77,31 @@ def _sum(loops: dict[int, Size], body: Term) -> Term:
     loops = {a: s for a, s in loops.items() if any(a in f.free for f in kept)}
     if not loops:
         return mul(*outside, *kept)
+    weighted = _expectation(kept, loops)
+    if weighted is not None:
+        return mul(*outside, weighted)
     inner_body = mul(*kept)
-    apart = _term_by_term(loops, inner_body)
+    apart = _term_by_term(loops, inner_body) or _projected(loops, inner_body)
     if apart is not None:
         return mul(*outside, apart)
     if kept and len(kept) < len(inside) and inner_body.kind == "red":
         return mul(*outside, _sum(loops, inner_body))
     total = bind("red", "sum", tuple(loops), tuple(loops.values()), inner_body)
     return mul(*outside, total) if outside else total
+
+
+def _expectation(kept: list[Term], loops: dict[int, Size]) -> Term | None:
+    """Return ``Σ p·(x + c)`` as ``c + Σ p·x`` where ``p`` is a softmax."""
+    if len(loops) != 1 or len(kept) != 2:
+        return None
+    for p, f in (kept, kept[::-1]):
+        row = p.kind == "fam" and p.value[0] == "softmax" and f.kind == "add"
+        if row and p.args[1].kind == "axis" and p.args[1].value in loops:
+            outer = [a for a in f.args if a.free.isdisjoint(loops)]
+            if outer:
+                inner = [a for a in f.args if a not in outer]
+                return add(*outer, _sum(loops, mul(p, add(*inner))))
+    return None
 
 
 def _term_by_term(loops: dict[int, Size], body: Term) -> Term | None:
@@ -97,6 +113,46 @@ def _term_by_term(loops: dict[int, Size], body: Term) -> Term | None:
         return None
     found = add(*(_sum(loops, a) for a in body.args))
     return found if traces or found.size <= body.size else None
+
+
+def opened(total: Term) -> Term | None:
+    """Return ``Σ a·(b + c)`` as ``Σ a·b + Σ a·c``; None where no sum is multiplied."""
+    names, body = unbind(total)
+    for f in factors(body):
+        if f.kind == "add" and len({a.free for a in f.args}) > 1:
+            others = [g for g in factors(body) if g is not f]
+            extents = total.value[1]
+            parts = (reduce("sum", names, extents, mul(*others, a)) for a in f.args)
+            return add(*parts)
+    return None
+
+
+def mixes(term: Term) -> bool:
+    """Return True for a sum that is no product, such as ``Σ_k (x_ik - m_jk)²``."""
+    if term.kind != "red":
+        return any(f.kind == "red" and mixes(f) for f in factors(term))
+    pending = list(factors(term.args[0]))
+    while pending:
+        t = pending.pop()
+        if t.kind == "add":
+            ways = {a.free for a in t.args if a.free}
+            if any(not (a <= b or b <= a) for a in ways for b in ways):
+                return True
+        pending += t.args if t.kind in ("mul", "pow", "call") else ()
+    return False
+
+
+def _projected(loops: dict[int, Size], body: Term) -> Term | None:
+    """Return ``Σ_k ([k = j] - 1/n)·x_k`` as ``x_j - Σ x/n`` where that is shorter."""
+    for f in factors(body):
+        deltas = f.kind == "add" and any(
+            _delta(g, loops) for a in f.args for g in factors(a)
+        )
+        if deltas and body.kind == "mul":
+            others = [g for g in factors(body) if g is not f]
+            found = add(*(_sum(loops, mul(*others, a)) for a in f.args))
+            return found if found.size < body.size else None
+    return None
 
 
 def _is_diagonal(f: Term) -> bool:
@@ -121,7 +177,7 @@ def _split(f: Term, loops: Mapping[int, Size]) -> tuple[list[Term], list[Term]]:
     if not any(a in loops for a in f.free):
         return [], [f]
     if is_exp(f):
-        parts = addends(f.args[0])
+        parts = spread(f.args[0])
         outer = [p for p in parts if _is_shift(p) and p.free.isdisjoint(loops)]
         if outer:
             inner = [p for p in parts if p not in outer]

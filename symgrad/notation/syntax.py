@@ -14,8 +14,9 @@ T        one                                 (transpose)
 call     arguments                the function
 pow      base                     the exponent
 hpow     base                     the exponent  (of each element)
+power    base, exponent                      (a computed exponent)
 fpow     arguments                function and exponent, ``"tanh 2"``
-norm, norm2, tr, diag, ind, sqrt, abs, total: one, of which the kind says all
+norm, norm2, tr, diag, ind, sqrt, abs, total, paren: one, of which the kind says all
 inv       one                      "symmetric " where it is known to be
 det, logdet, logabsdet: one
 inner, dot  two
@@ -91,7 +92,7 @@ def cost(f: Form) -> int:
 
     ``A⁻ᵀ`` is no more to read than ``A⁻¹``.
     """
-    own = 1
+    own = -2 if f.kind == "paren" else 1  # the transpose in ``(xᵀ A x)`` is easy
     if f.kind == "T" and f.args[0] is not ONES:
         own = {"sym": 3, "inv": 0}.get(f.args[0].kind, 6)
     return own + sum(map(cost, f.args))

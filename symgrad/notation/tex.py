@@ -115,6 +115,9 @@ class _Latex(Writer):
     def _hpow(self, f: Form) -> str:
         return rf"{self._based(f.args[0])}^{{\odot {f.text}}}"
 
+    def _power(self, f: Form) -> str:
+        return f"{self._based(f.args[0])}^{{{self.show(f.args[1])}}}"
+
     def _norm2(self, f: Form) -> str:
         return rf"\left\lVert {self.show(f.args[0])} \right\rVert^{{2}}"
 

@@ -66,6 +66,7 @@ class ExpSum(NamedTuple):
         """Return the sum of ``exp(x - s)``, and ``s`` in the total's shape."""
         c = statement(self.total)
         top = build.apply(replaced(c, name="max", reduce="max"), [self.x])
+        top = build.elementwise("stop_gradient", top)  # the shift changes no value
         zero = build.elementwise("select", build.elementwise("isfinite", top), top, 0)
         x = build.elementwise("sub", self.x, self.spread(zero))
         total = build.apply(c, [build.elementwise("exp", x)], self.total.dtype)

@@ -27,7 +27,7 @@ from symgrad.simplification.nodes import (
     statement,
 )
 from symgrad.simplification.patterns import COMMUTATIVE, PatternRule
-from symgrad.simplification.tables import ALGEBRA, STABLE
+from symgrad.simplification.tables import ALGEBRA, LAST, STABLE
 
 #: A node that was used twice may be used once after a walk; then rules are asked again.
 MOST_WALKS = 4
@@ -119,7 +119,7 @@ _KINDS: dict[str, tuple[Rule, ...]] = {
 }
 _EXACT = tuple(r for r in ALGEBRA if r.name != "stop_gradient")
 _DERIVABLE = RuleBook((*_EXACT, *STABLE))
-_FINAL = RuleBook((*ALGEBRA, *STABLE))
+_FINAL = RuleBook((*ALGEBRA, *STABLE, *LAST))
 
 
 def rewritten(

@@ -40,7 +40,9 @@ def pull_negation(t: Tensor, facts: Facts) -> Tensor | None:
         x = t.args[c.reads[k].operand]
         if function(x) == "neg" and measure(t.shape) <= measure(x.shape):
             (inner,) = operands(x)
-            return build.elementwise("neg", reading(t, k, inner))
+            y = reading(t, k, inner)
+            odd = factors(c).count(k) % 2  # a square keeps its sign
+            return build.elementwise("neg", y) if odd else y
     return None
 
 
@@ -192,7 +194,9 @@ def pull_divisor(t: Tensor, facts: Facts) -> Tensor | None:
             continue
         body = scalar.substitute(c.body, {scalar.read(k): scalar.read(over)})
         y = build.apply(replaced(new, body=body), args, t.dtype)
-        return build.elementwise("div", y, outside_sum(new, args, below))
+        for _ in range(factors(c).count(k)):  # a square is divided twice
+            y = build.elementwise("div", y, outside_sum(new, args, below))
+        return y
     return None
 
 
@@ -229,9 +233,13 @@ def name(t: Tensor, facts: Facts) -> Tensor | None:
         return None
     wanted = _plain_name(c, parts) or c.name
     order = _in_order(t, parts, facts)
-    if wanted == c.name and order == parts:
+    other = len(c.reads) != len(set(parts))
+    tidy = order == parts and (
+        other or list(dict.fromkeys(order)) == sorted(set(order))
+    )
+    if wanted == c.name and tidy:
         return None
-    if order == parts or len(c.reads) != len(set(parts)):
+    if tidy or other:
         if wanted == c.name:
             return None
         return make(replaced(c, name=wanted), t.args, t.shape, t.dtype)

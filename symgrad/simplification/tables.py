@@ -33,6 +33,7 @@ STABLE = rules("""
     tanh:               (exp(x) - exp(-x))/(exp(x) + exp(-x)) -> tanh(x)
     tanh_expm1:         expm1(2*x)/(1 + exp(2*x)) -> tanh(x)
     tanh_sigmoid:       2*sigmoid(2*x) - 1       -> tanh(x)
+    tanh_quotient:      sinh(x)/cosh(x)          -> tanh(x)
     sinh:               (exp(x) - exp(-x))/2     -> sinh(x)
     sinh_half:          0.5*(exp(x) - exp(-x))   -> sinh(x)
     cosh:               (exp(x) + exp(-x))/2     -> cosh(x)
@@ -80,4 +81,9 @@ ALGEBRA = rules("""
     select_not:      where(~c, x, y)             -> where(c, y, x)
     select_taken:    where(c, where(c, x, y), z) -> where(c, x, z)
     select_other:    where(c, x, where(c, y, z)) -> where(c, x, z)
+""")
+
+#: Forms that do not overflow, of which the derivative would be a longer formula.
+LAST = rules("""
+    log_cosh: log(cosh(x)) -> abs(x) + softplus(-2*abs(x)) - 0.6931471805599453
 """)

@@ -104,7 +104,7 @@ GRADIENTS = [
     (sg.sum(sg.sigmoid(x)), x, "σ(x) ⊙ (1 − σ(x))"),
     (sg.sum(sg.tanh(x)), x, "1 − tanh²(x)"),
     (sg.sum(sg.exp(E[ids])), E, "onehot(ids)ᵀ exp(E[ids])"),
-    (sg.sum(sg.max(X, axis=1)), X, "𝟙[X = max(X)] / (𝟙[X = max(X)] 𝟏 𝟏ᵀ)"),
+    (sg.sum(sg.max(X, axis=1)), X, "diag(1 / (𝟙[X = max(X)] 𝟏)) 𝟙[X = max(X)]"),
 ]
 
 

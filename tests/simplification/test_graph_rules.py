@@ -147,6 +147,14 @@ def test_factors_leave_sums():
     assert kinds(halves) == ["div", "sum"]
 
 
+def test_a_square_of_a_quotient_is_divided_twice():
+    v = sg.input("v", ("n",), "float64")
+    for y in (sg.sum(sg.softmax(v) ** 2), sg.sum((-v / 3) * (-v / 3))):
+        found = rewritten([y], final=True)[0]
+        at = {"v": np.array([0.4, 1.5, -0.7])}
+        np.testing.assert_allclose(evaluate_graph(found, at), evaluate_graph([y], at))
+
+
 def test_a_larger_result_is_not_scaled():
     y = (v[:, None] * s) @ (w[None, :])
     found = simple(y)

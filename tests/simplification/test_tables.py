@@ -10,7 +10,7 @@ import symgrad as sg
 from symgrad.declare import build, scalar
 from symgrad.simplification.patterns import literally, rules
 from symgrad.simplification.stage import rewritten
-from symgrad.simplification.tables import ALGEBRA, STABLE
+from symgrad.simplification.tables import ALGEBRA, LAST, STABLE
 from tests.reference import SCALAR, evaluate_graph
 
 POINTS = [0.0, 1e-30, -1e-30, 1e-9, 0.3, -0.7, 1.0, -1.0, 3.5, -20.0, 40.0]
@@ -78,6 +78,10 @@ EXACT = {
     "log1p": lambda x: mp.log(1 + x),
     "sqrt": mp.sqrt,
     "cos": mp.cos,
+    "cosh": mp.cosh,
+    "sinh": mp.sinh,
+    "tanh": mp.tanh,
+    "abs": abs,
     "erf": mp.erf,
     "erfc": mp.erfc,
     "reciprocal": lambda x: 1 / x,
@@ -105,7 +109,7 @@ def error(value, exact):
     return abs(mp.mpf(float(value)) - exact)
 
 
-@pytest.mark.parametrize("rule", [*ALGEBRA, *STABLE], ids=ids)
+@pytest.mark.parametrize("rule", [*ALGEBRA, *STABLE, *LAST], ids=ids)
 def test_a_rule_applies_to_its_own_left_side(rule):
     values = {v: leaf(rule, v) for v in variables(rule.left)}
     left, right = (build.build(e, values, "float64") for e in (rule.left, rule.right))
@@ -125,7 +129,7 @@ def assert_equal(found, wanted, leaves):
         np.testing.assert_allclose(a, b, 1e-15)
 
 
-@pytest.mark.parametrize("rule", [*ALGEBRA, *STABLE], ids=ids)
+@pytest.mark.parametrize("rule", [*ALGEBRA, *STABLE, *LAST], ids=ids)
 def test_commutative_operands_match_in_both_orders(rule):
     swapped = swap(rule.left)
     values = {v: leaf(rule, v) for v in variables(rule.left)}
@@ -151,7 +155,7 @@ def test_identities_hold_for_every_value(rule):
         )
 
 
-@pytest.mark.parametrize("rule", STABLE, ids=ids)
+@pytest.mark.parametrize("rule", [*STABLE, *LAST], ids=ids)
 def test_a_stable_form_is_nowhere_less_accurate(rule):
     rng = np.random.default_rng(0)
     random = [*rng.normal(size=8), *(10.0 ** rng.uniform(-20, 2.5, 8))]
@@ -177,7 +181,7 @@ def assert_not_worse(rule, at):
         assert np.isfinite(right), (at, left, right)
 
 
-@pytest.mark.parametrize("rule", STABLE, ids=ids)
+@pytest.mark.parametrize("rule", [*STABLE, *LAST], ids=ids)
 def test_infinity_and_nan_come_out_as_they_did(rule):
     for at in points(rule, [*WEIRD, 0.5, -2.0]):
         left, right = in_numpy(rule.left, at), in_numpy(rule.right, at)
@@ -198,7 +202,7 @@ def test_the_text_of_a_rule_stays_as_written():
 
 
 def test_names_are_distinct():
-    names = [r.name for r in (*ALGEBRA, *STABLE)]
+    names = [r.name for r in (*ALGEBRA, *STABLE, *LAST)]
     assert len(set(names)) == len(names)
 
 

@@ -109,8 +109,6 @@ def statistic(
         if f.kind != "red" or f.value[0] != "sum" or len(view.groups) > 1:
             continue
         others = [g for g in parts if g is not f]
-        if len(f.value[1]) > 1 and not view.groups:
-            continue  # the mean of all of a matrix is no function of its rows
         if not composites.mean_of(algebra.mul(num(abs(c)), *others), f):
             continue
         inner, name = composites.variance_argument(f), "var"

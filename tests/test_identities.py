@@ -149,7 +149,7 @@ GRADIENTS = [
     ("L", total((X.T @ X - A) ** 2), X, "X (G + Gᵀ)\n  where G = 2 (Xᵀ X − A)"),
     ("L", tr(X.T @ X @ A), X, "X (A + Aᵀ)"),
     ("L", total(exp(-z * (M @ w))), w, "−Mᵀ (z ⊙ exp(−z ⊙ M w))"),
-    ("L", total(log(1 + exp(-z * (M @ w)))), w, "−Mᵀ (σ(−z ⊙ M w) ⊙ z)"),
+    ("L", total(log(1 + exp(-z * (M @ w)))), w, "−Mᵀ (σ(−M w ⊙ z) ⊙ z)"),
     ("L", x @ A @ exp(x), x, "Aᵀ x ⊙ exp(x) + A exp(x)"),
     (
         "L",

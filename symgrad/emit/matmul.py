@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from symgrad.declare import dtypes
 from symgrad.declare.dims import Size, product
 from symgrad.declare.dtypes import short
 from symgrad.declare.tensor import Tensor
@@ -13,13 +14,21 @@ from symgrad.emit.writer import Writer, indent
 from symgrad.schedule.contraction import Gemm, Matrix, Tail
 from symgrad.schedule.group import Group
 
-#: Rows of a matrix product computed at a time, before what follows runs on them.
-PANEL = 128
+#: Rows of a matrix product computed at a time, before what follows runs on them: more
+#: make the product faster, as long as the panel stays in a core's cache.
+FEWEST, MOST = 128, 1024
+PANEL_BYTES = 2**19
 
 
 def panel_rows(group: Group) -> int:
     """Return how many rows a panel has: fewer where more is kept of each."""
-    return PANEL // 2 if group.tails else PANEL
+    g = group.gemm
+    assert g is not None
+    rows = FEWEST
+    if isinstance(g.n, int):
+        row = max(g.n, 1) * dtypes.nbytes(g.node.dtype)
+        rows = min(max(PANEL_BYTES // row, FEWEST), MOST)
+    return rows // 2 if group.tails else rows
 
 
 def panel_loop(

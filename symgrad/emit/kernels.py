@@ -12,6 +12,7 @@ from symgrad.emit.matmul import sum_loop
 from symgrad.emit.matrices import emit_matrices
 from symgrad.emit.nests import emit_nest
 from symgrad.emit.rows import emit_rows
+from symgrad.emit.symmetric import emit_both_sides, emit_symmetric
 from symgrad.emit.writer import KernelText, Slot, Writer
 from symgrad.schedule.group import Group
 from symgrad.schedule.loops import Source, Step, elements
@@ -65,6 +66,9 @@ def emit(plan: Plan) -> list[Numbered]:
             text = emit_rows(g, set(plan.stored), plan.reading)
         elif g.kind == "sum":
             text = emit_sum(g)
+        elif g.kind == "symmetric":
+            kernels += [(n, emit_symmetric(g)), (n, emit_both_sides(g.members[0]))]
+            continue
         elif g.kind == "matrix":
             text = emit_matrices(g, plan.reading)
         else:

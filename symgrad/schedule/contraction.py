@@ -139,45 +139,45 @@ def as_gemm(t: Tensor, forced: set[Tensor]) -> Gemm | None:
     for f in factors:
         read = c.reads[f.value]
         operand = t.args[read.operand]
-        load = _plain_load(operand, read.index, forced, c)
+        load = plain_load(operand, read.index, forced, c.extents)
         if load is None:
             return None
         loads.append(load)
-        if _needs_memory(operand, load):
+        if needs_memory(operand, load):
             copied.append(operand)
     return _arrange(t, c, loads[0], loads[1], tuple(copied))
 
 
-def _needs_memory(operand: Tensor, load: Load) -> bool:
+def needs_memory(operand: Tensor, load: Load) -> bool:
     """Return True if the operand itself (a virtual node) is what the load reads."""
     return load.tensor is operand and is_virtual(operand)
 
 
-def _plain_load(
-    operand: Tensor, index: tuple, forced: set[Tensor], c: Comprehension
+def plain_load(
+    operand: Tensor, index: tuple, forced: set[Tensor], extents: Sequence[Size]
 ) -> Load | None:
     """Return how a factor is read: through movements if that stays a plain matrix."""
     resolver = Resolver(lambda n: is_virtual(n) and n not in forced, lambda n, w: None)
     if any(i.values() for i in index):
         return None
     term = resolver.at(operand, index)
-    if isinstance(term, Load) and not term.extra and _fits(term, c):
+    if isinstance(term, Load) and not term.extra and _fits(term, extents):
         return term
     if isinstance(term, Number):
         return None
     resolver = Resolver(lambda n: False, lambda n, w: None)
     term = resolver.at(operand, index)
-    if isinstance(term, Load) and not term.extra and _fits(term, c):
+    if isinstance(term, Load) and not term.extra and _fits(term, extents):
         return term
     return None
 
 
-def _fits(load: Load, c: Comprehension) -> bool:
+def _fits(load: Load, extents: Sequence[Size]) -> bool:
     """Return True if each axis steps through memory on its own, one by single steps."""
-    live = [(a, s) for a, s in load.linear if c.extents[a] != 1]
+    live = [(a, s) for a, s in load.linear if extents[a] != 1]
     if isinstance(load.tensor.op, Reshape):
         return False
-    total = product(c.extents[a] for a, _ in live)
+    total = product(extents[a] for a, _ in live)
     size = product(load.tensor.shape)
     if isinstance(total, int) and isinstance(size, int) and total > max(size, 1):
         return False  # overlapping windows

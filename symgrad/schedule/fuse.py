@@ -24,6 +24,7 @@ from symgrad.schedule.loops import base, is_leaf, sources_of
 from symgrad.schedule.packing import as_packed
 from symgrad.schedule.reading import Reading, reads_of
 from symgrad.schedule.reducing import is_running, is_total, reduces_fast
+from symgrad.schedule.symmetric import Symmetric, as_symmetric
 from symgrad.schedule.terms import (
     Load,
     is_virtual,
@@ -51,13 +52,22 @@ def fuse(outputs: Sequence[Tensor]) -> tuple[list[Group], Reading]:
         sources = sources_of(results)
         loops[results[0]] = Group("loop", (), None, results, sources=sources)
         reading.force(x.tensor for x in sources.values() if is_virtual(x.tensor))
+    symmetric = {}
+    for t in order:
+        half = as_symmetric(t, reading.forced)
+        if half is not None:
+            symmetric[t] = half
+            reading.force(half.copied)
+    order = _needed(outputs, symmetric)
     gemms = {}
     for t in order:
+        if t in symmetric:
+            continue
         found = as_gemm(t, reading.forced) or as_packed(t, reading.forced)
         if found is not None:
             gemms[t] = found
             reading.force(found.copied)
-    fuser = _Fuser(reading, gemms, loops)
+    fuser = _Fuser(reading, gemms, symmetric, loops)
     for t in order:
         leaf = is_leaf(t) or isinstance(t.op, Reshape)
         if not leaf and (not is_virtual(t) or t in reading):
@@ -65,14 +75,36 @@ def fuse(outputs: Sequence[Tensor]) -> tuple[list[Group], Reading]:
     return sink(fuser.groups, reading), reading
 
 
+def _needed(
+    outputs: Sequence[Tensor], symmetric: dict[Tensor, Symmetric]
+) -> list[Tensor]:
+    """Return the nodes in order, less those of which symmetric products have no need.
+
+    Those are copies of a factor that the weights have been multiplied into.
+    """
+    if not symmetric:
+        return topological(outputs)
+    found, pending = set(outputs), list(outputs)
+    while pending:
+        t = pending.pop()
+        half = symmetric.get(t)
+        for x in t.args if half is None else (*half.reads, *half.copied):
+            if x not in found:
+                found.add(x)
+                pending.append(x)
+    return [t for t in topological(outputs) if t in found]
+
+
 class _Fuser:
     def __init__(
         self,
         reading: Reading,
         gemms: dict[Tensor, Gemm],
+        symmetric: dict[Tensor, Symmetric],
         loops: dict[Tensor, Group],
     ) -> None:
         self.reading, self.gemms, self.loops = reading, gemms, loops
+        self.symmetric = symmetric
         self.groups: list[Group] = []
         self.home: dict[Tensor, int] = {}
         self.again: dict[Tensor, Group] = {}  # what a later group computes once more
@@ -86,6 +118,10 @@ class _Fuser:
                 self._start(self.loops[t])
             return
         c: Comprehension = t.op  # type: ignore[assignment]
+        if t in self.symmetric:
+            half = self.symmetric[t]
+            self._start(Group("symmetric", t.shape, None, [t], symmetric=half))
+            return
         if t in self.gemms:
             gemm = self.gemms[t]
             if self._joins_tail(t, gemm):

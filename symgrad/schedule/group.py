@@ -9,6 +9,7 @@ from symgrad.declare.dims import Size
 from symgrad.declare.tensor import Tensor
 from symgrad.schedule.contraction import Gemm, Tail
 from symgrad.schedule.loops import Source, Step
+from symgrad.schedule.symmetric import Symmetric
 from symgrad.schedule.terms import Where, loop_index
 
 Shape = tuple[Size, ...]
@@ -20,13 +21,15 @@ class Group:
 
     Attributes:
         kind: ``rows`` (elementwise, with reductions of trailing axes), ``gemm`` (the
-            same behind a matrix product), ``sum`` (a sum of matrix products), ``nest``
-            (any other reduction), ``running`` (a cumulative reduction), ``scatter``,
-            ``matrix`` (linear algebra, for each matrix of a batch) or ``loop``.
+            same behind a matrix product), ``sum`` (a sum of matrix products),
+            ``symmetric`` (one that is), ``nest`` (any other reduction), ``running`` (a
+            cumulative reduction), ``scatter``, ``matrix`` (linear algebra, for each
+            matrix of a batch) or ``loop``.
         domain: the extents of all loops.
         split: how many leading loops are rows; None while nothing is reduced.
         members: the nodes, operands before users.
         gemm: the matrix product that the other members follow.
+        symmetric: the only member, as a symmetric sum of products.
         heads: more products of the same shape, computed panel by panel beside it.
         tails: products that take each panel of a member as a factor at once, so that
             the member itself needs no memory beyond a panel.
@@ -45,6 +48,7 @@ class Group:
     tails: list[Tail] = field(default_factory=list)
     sources: dict[Tensor, Source] = field(default_factory=dict)
     step: Step | None = None
+    symmetric: Symmetric | None = None
 
     @property
     def panels(self) -> list[Gemm]:

@@ -64,6 +64,8 @@ def reads_of(g: Group, t: Tensor, reading: Reading) -> list[Tensor]:
     """Return the tensors in memory that a member of a group reads."""
     if g.kind == "loop":
         return list(dict.fromkeys(base(x.tensor) for x in g.sources.values()))
+    if g.symmetric is not None:
+        return [base(x) for x in g.symmetric.reads]
     gemm = g.product(t)
     if gemm is not None:
         return [base(gemm.left.tensor), base(gemm.right.tensor)]

@@ -15,6 +15,7 @@ from symgrad.simplification import (
     reductions,
     softmax,
     sums,
+    symmetry,
 )
 from symgrad.simplification.engine import Rewriter, Rule
 from symgrad.simplification.loops import with_simple_loops
@@ -104,7 +105,7 @@ _KINDS: dict[str, tuple[Rule, ...]] = {
     "loop": (),
     "reshape": movements.RESHAPE,
     "matrix": linear_algebra.MATRIX,
-    "movement": movements.MOVEMENT,
+    "movement": (*symmetry.TRANSPOSE, *movements.MOVEMENT),
     "cast": (*constants.CAST, *movements.CAST),
     "reduction": (
         *constants.REDUCTION,

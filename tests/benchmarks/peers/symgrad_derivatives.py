@@ -1,5 +1,9 @@
 """symgrad: derivatives in closed form, compiled."""
 
+# What symgrad imports when it first compiles: its memory is that of imports.
+import numba  # noqa: F401
+import sympy  # noqa: F401
+
 import symgrad as sg
 
 from ..derivatives import arm_position, rosenbrock

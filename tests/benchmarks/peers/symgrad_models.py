@@ -1,5 +1,9 @@
 """symgrad: models by the layers of `sg.nn`, trained by a `Trainer`."""
 
+# What symgrad imports when it first compiles: its memory is that of imports.
+import numba  # noqa: F401
+import sympy  # noqa: F401
+
 import symgrad as sg
 
 from ..models import LOSSES, trainable

@@ -63,6 +63,21 @@ def layout_of(g: Group, reading: Reading) -> Layout:
     return Layout(rows, [(a, n) for a, n in merged if a >= split], False)
 
 
+def crosses(g: Group, layout: Layout, reading: Reading) -> bool:
+    """Return True if an elementwise kernel reads some elements across its rows.
+
+    Such loops run over tiles, so that what a cache line brings is used.
+    """
+    if g.split is not None or g.gemm is not None or len(layout.inner) != 1:
+        return False
+    if not layout.rows or layout.flat:
+        return False
+    row, inner = layout.rows[-1][0], layout.inner[0][0]
+    loads, _ = _uses(g, reading)
+    steps = [dict(x.linear) for x in loads]
+    return any(s.get(row) == 1 and s.get(inner, 0) not in (0, 1) for s in steps)
+
+
 def _uses(g: Group, reading: Reading) -> tuple[list[Load], set[int]]:
     """Return what all members read, and the axes whose index itself is used."""
     loads: list[Load] = []

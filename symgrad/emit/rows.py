@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.dims import Size, product
 from symgrad.declare.tensor import Tensor
-from symgrad.emit.layout import Layout, layout_of, product_of
+from symgrad.emit.layout import Layout, crosses, layout_of, product_of
 from symgrad.emit.matmul import panel_loop, panel_rows, rows_of
 from symgrad.emit.reductions import BLOCK, reduction_step
 from symgrad.emit.scalars import literal
@@ -32,6 +32,8 @@ from symgrad.schedule.terms import (
 )
 
 _CHEAP = 6
+#: Rows and columns that are run through together where elements are read across them.
+TILE = 32
 
 
 def emit_rows(group: Group, stored: set[Tensor], reading: Reading) -> KernelText:
@@ -121,6 +123,7 @@ class _Rows:
     def kernel(self) -> KernelText:
         layout = layout_of(self.g, self.reading)
         self.layout = layout
+        self.tiled = crosses(self.g, layout, self.reading)
         body = self._flat(layout) if layout.flat else self._rowwise(layout)
         text = self.w.module([t for t in self.g.members if t in self.stored], body)
         elements = product(n for _, n in layout.inner)
@@ -145,6 +148,8 @@ class _Rows:
             grain_rows = max(1, 512 // max(elements, 1))
         else:
             grain_rows = 1
+        if self.tiled:
+            grain_rows = TILE
         grain: Size = 4096 if layout.flat else (8 if self.g.gemm else grain_rows)
         if self.g.gemm is not None and any(x.adds for x in self.g.tails):
             grain = self.g.gemm.m  # the panels of a batch add up in one thread
@@ -204,10 +209,27 @@ class _Rows:
         lines = w.close().lines
         assert row.lines is lines
         start, end = self._start_columns(), self._finish_columns()
+        if self.tiled:
+            return self._tiles(lines)
         if gemm is None:
             return [*start, "for r in range(lo, hi):", *indent(lines), *end]
         only = len(self.g.members) == 1
         return [*start, *gemm([] if only else lines), *end]
+
+    def _tiles(self, lines: list[str]) -> list[str]:
+        """Return loops over tiles of rows and columns around the lines of a row."""
+        select, extent = self.w.use("select"), self.w.size(self.layout.inner[0][1])
+        last = f"{select}(hi - first < {TILE}, hi, first + {TILE})"
+        stop = f"{select}({extent} - start < {TILE}, {extent}, start + {TILE})"
+        rows = ["for r in range(first, last):", *indent(lines)]
+        columns = [
+            f"for start in range(0, {extent}, {TILE}):",
+            *indent([f"stop = {stop}", *rows]),
+        ]
+        return [
+            f"for first in range(lo, hi, {TILE}):",
+            *indent([f"last = {last}", *columns]),
+        ]
 
     def _decode(self, layout: Layout, names: list[tuple[int, str]]) -> None:
         """Write the indices of the row loops, flattened into ``r``."""
@@ -385,8 +407,9 @@ class _Rows:
         total = product(n for _, n in inner)
         if sums and not (isinstance(total, int) and total <= BLOCK):
             return self._blocked(nest, start, sums, extents, texts)
-        for extent, text in zip(reversed(extents), reversed(texts), strict=True):
-            nest = [f"for {text} in range({extent}):", *indent(nest)]
+        ranges = ["start, stop"] if self.tiled else extents
+        for part, text in zip(reversed(ranges), reversed(texts), strict=True):
+            nest = [f"for {text} in range({part}):", *indent(nest)]
         return [*start, *nest]
 
     def _blocked(

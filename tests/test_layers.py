@@ -49,7 +49,7 @@ KEEPERS = {
     "graphviz": (("drawing/",), False),
     "matplotlib": (("train/history.py", "drawing/"), True),
     "rich": (("train/progress.py", "commands/", "cli.py"), True),
-    "torch": ((), True),
+    "torch": (("interop/",), True),
     "jax": (("lowering/", "interop/jax_functions.py"), True),
 }
 

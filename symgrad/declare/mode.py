@@ -70,7 +70,12 @@ def state(
         following: from the parameter to its value after a step.
     """
     s = param(name, shape, init, trainable=False, dtype=dtype)
-    new = following(s)
+    return follow(s, following(s))
+
+
+def follow(s: Tensor, new: Tensor) -> Tensor:
+    """Make a parameter that was just declared a state: ``new`` after each step."""
+    assert isinstance(s.op, Param)
     if (new.shape, new.dtype) != (s.shape, s.dtype):
         raise ShapeError(
             f"the state {s.describe()} cannot become {new.describe()}; a value of "

@@ -1,7 +1,7 @@
-"""Graphs from and to other systems: ONNX, JAX, and plain Python.
+"""Graphs from and to other systems: ONNX, PyTorch, JAX, and plain Python.
 
 Each needs its package only when it is called; ``pip install 'symgrad[onnx]'`` (or
-``jax``) installs it.
+``torch``, ``jax``) installs it.
 """
 
 import importlib
@@ -12,6 +12,7 @@ _PLACES = {
     "to_python": "symgrad.interop.standalone.public",
     "to_onnx": "symgrad.interop.onnx_export.public",
     "from_onnx": "symgrad.interop.onnx_import.public",
+    "from_torch": "symgrad.interop.torch_import.public",
     "to_jax": "symgrad.interop.jax_functions",
 }
 __all__ = [*_PLACES]

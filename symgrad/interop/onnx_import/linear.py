@@ -9,6 +9,7 @@ from symgrad.declare.ops import FUNCTIONS as SG
 from symgrad.errors import GraphError
 from symgrad.interop.onnx_import.nodes import Node, operator
 from symgrad.interop.onnx_import.values import Operand
+from symgrad.interop.windows import convolved
 
 
 @operator("MatMul")
@@ -321,7 +322,7 @@ def quantized_matmul(n: Node) -> Operand:
 @operator("QLinearConv")
 def quantized_convolution(n: Node) -> Operand:
     """A convolution of quantised tensors, quantised."""
-    from symgrad.interop.onnx_import.windows import convolved, window_of
+    from symgrad.interop.onnx_import.windows import window_of
 
     x, weight = n.t(0), n.t(3)
     kernel = [n.fixed(weight, 2 + d) for d in range(weight.ndim - 2)]

@@ -11,6 +11,7 @@ from symgrad.declare.tensor import constant
 from symgrad.errors import GraphError
 from symgrad.interop.onnx_import.nodes import Node, operator
 from symgrad.interop.onnx_import.values import Operand
+from symgrad.interop.resampling import interpolation, resampled, selection
 
 
 @operator("Upsample")
@@ -23,7 +24,7 @@ def upsample(n: Node) -> Operand:
         extent = n.fixed(x, axis)
         out = int(np.floor(extent * scale))
         at = np.arange(out) / scale
-        x = _applied(x, axis, _weights(mode, at, extent, scale, n))
+        x = resampled(x, axis, _weights(mode, at, extent, scale, n))
     return x
 
 
@@ -46,7 +47,7 @@ def resize(n: Node) -> Operand:
             continue
         at = _coordinates(kind, out, extent, scale, regions[k])
         matrix = _weights(n.attr("mode", "nearest"), at, extent, scale, n)
-        x = _applied(x, axis, matrix)
+        x = resampled(x, axis, matrix)
         if kind == "tf_crop_and_resize":
             outside = (at < 0) | (at > extent - 1)
             shape = [1] * x.ndim
@@ -118,31 +119,15 @@ def _weights(
     """Return the matrix by which each place in the result is made."""
     if mode == "nearest":
         return _nearest(at, extent, n.attr("nearest_mode", "round_prefer_floor"), n)
-    cubic = mode == "cubic"
     if mode not in ("linear", "bilinear", "cubic"):
         raise GraphError(f"{n}: there is no mode {mode!r}")
-    stretch = min(scale, 1.0) if n.attr("antialias", 0) else 1.0
-    reach = int(np.ceil((2 if cubic else 1) / stretch))
-    matrix = np.zeros((len(at), extent))
-    outside = n.attr("exclude_outside", 0)
-    for row, x in enumerate(at):
-        taps = np.arange(int(np.floor(x)) - reach + 1, int(np.floor(x)) + reach + 1)
-        distance = np.abs(x - taps) * stretch
-        weight = _cubic(distance, n.attr("cubic_coeff_a", -0.75)) if cubic else (
-            np.maximum(1 - distance, 0)
-        )  # fmt: skip
-        if outside:
-            weight = np.where((taps >= 0) & (taps < extent), weight, 0)
-        if outside or stretch < 1:
-            weight = weight / weight.sum()
-        np.add.at(matrix[row], np.clip(taps, 0, extent - 1), weight)
-    return matrix
-
-
-def _cubic(d: np.ndarray, a: float) -> np.ndarray:
-    near = ((a + 2) * d - (a + 3)) * d * d + 1
-    far = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
-    return np.where(d <= 1, near, np.where(d < 2, far, 0))
+    return interpolation(
+        at,
+        extent,
+        cubic=n.attr("cubic_coeff_a", -0.75) if mode == "cubic" else None,
+        stretch=min(scale, 1.0) if n.attr("antialias", 0) else 1.0,
+        inside=bool(n.attr("exclude_outside", 0)),
+    )
 
 
 def _nearest(at: np.ndarray, extent: int, kind: str, n: Node) -> np.ndarray:
@@ -156,22 +141,4 @@ def _nearest(at: np.ndarray, extent: int, kind: str, n: Node) -> np.ndarray:
             place = np.floor(at + 0.5)
         case _:
             place = np.ceil(at - 0.5)
-    matrix = np.zeros((len(at), extent))
-    index = np.clip(place, 0, extent - 1).astype(int)
-    matrix[np.arange(len(at)), index] = 1
-    return matrix
-
-
-def _applied(x: Operand, axis: int, matrix: np.ndarray) -> Operand:
-    """Return ``x`` with each line along the axis multiplied by the matrix."""
-    ones = matrix == 1
-    if ((ones | (matrix == 0)).all()) and (ones.sum(axis=1) == 1).all():
-        places = constant(ones.argmax(axis=1).astype(np.int64))
-        return SG["take"](x, places, axis=axis)
-    letters = "abcdefgh"[: x.ndim]
-    out: Any = letters.replace(letters[axis], "z")
-    text = f"{letters},z{letters[axis]}->{out}"
-    if not x.dtype.startswith("float"):
-        y = SG["einsum"](text, x.astype("float64"), constant(matrix))
-        return y.astype(x.dtype)
-    return SG["einsum"](text, x, constant(matrix.astype(x.dtype)))
+    return selection(place, extent)

@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from symgrad.declare.build import movement
-from symgrad.declare.comprehension import affine, along
 from symgrad.declare.ops import FUNCTIONS as SG
 from symgrad.declare.tensor import constant
 from symgrad.errors import GraphError
 from symgrad.interop.onnx_import.nodes import Node, operator
 from symgrad.interop.onnx_import.values import Operand
-
-
-@dataclass(frozen=True)
-class Window:
-    """The kernel of a convolution or pool, and how it is moved."""
-
-    kernel: list[int]
-    strides: list[int]
-    dilations: list[int]
-    before: list[int]
-    after: list[int]
-    counts: list[int]  # windows along each axis
+from symgrad.interop.windows import (
+    Window,
+    column,
+    convolved,
+    counted,
+    fitting,
+    transposed,
+    windows,
+)
 
 
 def window_of(n: Node, x: Operand, kernel: Sequence[int]) -> Window:
@@ -34,8 +28,8 @@ def window_of(n: Node, x: Operand, kernel: Sequence[int]) -> Window:
     rank = len(kernel)
     strides = list(n.attr("strides", [1] * rank))
     dilations = list(n.attr("dilations", [1] * rank))
-    pads = list(n.attr("pads", [0] * (2 * rank)))
-    before, after = pads[:rank], pads[rank:]
+    given = list(n.attr("pads", [0] * (2 * rank)))
+    before, after = given[:rank], given[rank:]
     auto = n.attr("auto_pad", "NOTSET")
     counts = []
     for d in range(rank):
@@ -50,35 +44,10 @@ def window_of(n: Node, x: Operand, kernel: Sequence[int]) -> Window:
             continue
         if auto == "VALID":
             before[d] = after[d] = 0
-        free = extent + before[d] + after[d] - reach
-        count = free // strides[d] + 1
-        if n.attr("ceil_mode", 0):
-            count = -(-free // strides[d]) + 1
-            if (count - 1) * strides[d] >= extent + before[d]:
-                count -= 1  # a window has to begin before the end
-        counts.append(count)
+        pads = before[d], after[d]
+        up = bool(n.attr("ceil_mode", 0))
+        counts.append(fitting(extent, reach, strides[d], pads, up))
     return Window(list(kernel), strides, dilations, before, after, counts)
-
-
-def windows(x: Operand, w: Window, value: float) -> Operand:
-    """Return ``y[n, c, windows…, kernel…]`` of ``x[n, c, places…]``."""
-    rank = len(w.kernel)
-    pads = [(0, 0), (0, 0)]
-    for d in range(rank):
-        reach = (w.kernel[d] - 1) * w.dilations[d] + 1
-        needed = (w.counts[d] - 1) * w.strides[d] + reach
-        extent = x.shape[2 + d]
-        assert isinstance(extent, int)
-        pads.append((w.before[d], max(needed - extent - w.before[d], 0)))
-    if any(a or b for a, b in pads):
-        x = SG["pad"](x, pads, constant_values=value)
-    shape = (*x.shape[:2], *w.counts, *w.kernel)
-    index = [along(0), along(1)]
-    index += [
-        affine([(2 + d, w.strides[d]), (2 + rank + d, w.dilations[d])])
-        for d in range(rank)
-    ]
-    return movement("windows", x, shape, index)
 
 
 @operator("Conv")
@@ -87,29 +56,7 @@ def convolution(n: Node) -> Operand:
     x, weight = n.t(0), n.t(1)
     kernel = [n.fixed(weight, 2 + d) for d in range(weight.ndim - 2)]
     y = convolved(x, weight, window_of(n, x, kernel), n.attr("group", 1))
-    return y + _column(n.t(2), len(kernel)) if n.has(2) else y
-
-
-def _column(bias: Operand, rank: int) -> Operand:
-    return bias.reshape((-1, *[1] * rank))
-
-
-def convolved(x: Operand, weight: Operand, w: Window, groups: int) -> Operand:
-    """Return the convolution of ``[n, c, …]`` with ``[m, c/groups, …]``."""
-    rank = len(w.kernel)
-    if groups == 1 and rank <= 3:
-        pads = [(0, 0), (0, 0), *zip(w.before, w.after, strict=True)]
-        if any(a or b for a, b in pads):
-            x = SG["pad"](x, pads)
-        return SG[f"conv{rank}d"](x, weight, stride=w.strides, dilation=w.dilations)
-    seen = windows(x, w, 0.0)
-    batch, channels = x.shape[:2]
-    makers = weight.shape[0]
-    seen = seen.reshape((batch, groups, channels // groups, *seen.shape[2:]))
-    weight = weight.reshape((groups, makers // groups, *weight.shape[1:]))
-    places, inside = "uvwxyz"[:rank], "hijklm"[:rank]
-    text = f"ngc{places}{inside},goc{inside}->ngo{places}"
-    return SG["einsum"](text, seen, weight).reshape((batch, makers, *w.counts))
+    return y + column(n.t(2), len(kernel)) if n.has(2) else y
 
 
 @operator("ConvTranspose")
@@ -122,58 +69,24 @@ def transposed_convolution(n: Node) -> Operand:
     dilations = list(n.attr("dilations", [1] * rank))
     more = list(n.attr("output_padding", [0] * rank))
     pads = list(n.attr("pads", [0] * (2 * rank)))
-    extents = [n.fixed(x, 2 + d) for d in range(rank)]
-    reach = [(k - 1) * s + 1 for k, s in zip(kernel, dilations, strict=True)]
     wanted = n.attr("output_shape")
     auto = n.attr("auto_pad", "NOTSET")
+    counts = []
     for d in range(rank):
-        full = (extents[d] - 1) * strides[d] + more[d] + reach[d]
+        extent = n.fixed(x, 2 + d)
+        reach = (kernel[d] - 1) * dilations[d] + 1
+        full = (extent - 1) * strides[d] + more[d] + reach
         out = wanted[d - rank] if wanted else None
         if out is None and auto in ("SAME_UPPER", "SAME_LOWER"):
-            out = extents[d] * strides[d]
+            out = extent * strides[d]
         if out is not None:
             total = max(full - out, 0)
-            low = total // 2 if auto == "SAME_UPPER" else total - total // 2
-            pads[d], pads[d + rank] = low, total - low
-            more[d] += max(out - full, 0)
-    spread = _spread(x, strides)
-    before = [r - 1 - p for r, p in zip(reach, pads[:rank], strict=True)]
-    after = [r - 1 - p + m for r, p, m in zip(reach, pads[rank:], more, strict=True)]
-    turned = SG["flip"](weight, axis=tuple(range(2, 2 + rank)))
-    channels, part = weight.shape[:2]
-    turned = turned.reshape((groups, channels // groups, part, *kernel))
-    turned = SG["swapaxes"](turned, 1, 2)
-    turned = turned.reshape((groups * part, channels // groups, *kernel))
-    spread = _cut_or_padded(spread, before, after)
-    counts = [n.fixed(spread, 2 + d) - reach[d] + 1 for d in range(rank)]
-    none = [0] * rank
-    w = Window(kernel, [1] * rank, dilations, none, none, counts)
-    y = convolved(spread, turned, w, groups)
-    return y + _column(n.t(2), rank) if n.has(2) else y
-
-
-def _spread(x: Operand, strides: Sequence[int]) -> Operand:
-    """Return ``x`` with zeros between its elements."""
-    for d, s in enumerate(strides, start=2):
-        if s > 1:
-            wide = SG["expand_dims"](x, axis=d + 1)
-            pads = [(0, 0)] * wide.ndim
-            pads[d + 1] = (0, s - 1)
-            wide = SG["pad"](wide, pads)
-            shape = (*x.shape[:d], x.shape[d] * s, *x.shape[d + 1 :])
-            where = [slice(None)] * x.ndim
-            where[d] = slice(0, (x.shape[d] - 1) * s + 1)
-            x = wide.reshape(shape)[tuple(where)]
-    return x
-
-
-def _cut_or_padded(x: Operand, before: Sequence[int], after: Sequence[int]) -> Operand:
-    where = [slice(None), slice(None)]
-    pads = [(0, 0), (0, 0)]
-    for a, b in zip(before, after, strict=True):
-        where.append(slice(max(-a, 0), -max(-b, 0) or None))
-        pads.append((max(a, 0), max(b, 0)))
-    return SG["pad"](x[tuple(where)], pads)
+            pads[d] = total // 2 if auto == "SAME_UPPER" else total - total // 2
+            pads[d + rank] = total - pads[d]
+        counts.append(full - pads[d] - pads[d + rank] if out is None else out)
+    w = Window(kernel, strides, dilations, pads[:rank], pads[rank:], counts)
+    y = transposed(x, weight, w, groups)
+    return y + column(n.t(2), rank) if n.has(2) else y
 
 
 @operator("MaxPool")
@@ -232,23 +145,8 @@ def average_pool(n: Node) -> Operand:
             return SG["sum"](size, axis=axes)
         return SG["pow"](SG["sum"](SG["pow"](size, float(p)), axis=axes), 1.0 / p)
     total = SG["sum"](windows(x, w, 0.0), axis=axes)
-    return total / constant(_counted(n, x, w).astype(x.dtype))
-
-
-def _counted(n: Node, x: Operand, w: Window) -> np.ndarray:
-    """Return how many elements each window has that count."""
-    found = np.ones([1] * len(w.kernel))
-    for d, kernel in enumerate(w.kernel):
-        start = np.arange(w.counts[d])[:, None] * w.strides[d] - w.before[d]
-        place = start + np.arange(kernel) * w.dilations[d]
-        low, high = 0, n.fixed(x, 2 + d)
-        if n.attr("count_include_pad", 0):
-            low, high = -w.before[d], high + w.after[d]
-        along_axis = ((place >= low) & (place < high)).sum(axis=1)
-        shape = [1] * len(w.kernel)
-        shape[d] = -1
-        found = found * along_axis.reshape(shape)
-    return found
+    counts = counted(x, w, bool(n.attr("count_include_pad", 0)))
+    return total / constant(counts.astype(x.dtype))
 
 
 @operator("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool")
@@ -271,7 +169,7 @@ def integer_convolution(n: Node) -> Operand:
     x, weight = n.t(0), n.t(1)
     x = x - n.t(2) if n.has(2) else x
     if n.has(3):
-        weight = weight - (_column(n.t(3), weight.ndim - 1) if n.t(3).ndim else n.t(3))
+        weight = weight - (column(n.t(3), weight.ndim - 1) if n.t(3).ndim else n.t(3))
     kernel = [n.fixed(weight, 2 + d) for d in range(weight.ndim - 2)]
     w = window_of(n, x, kernel)
     y = convolved(x.astype("float64"), weight.astype("float64"), w, n.attr("group", 1))

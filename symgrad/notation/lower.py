@@ -73,6 +73,7 @@ class Lowering:
             self._symmetric[t] = False  # of a reshape, whose term is a reference to it
             term = self.terms.get(t, ZERO)
             square = t.ndim > 1 and t.shape[-1] == t.shape[-2] and bool(t.args)
+            self._symmetric[t] = False  # nothing is known of what refers to itself
             self._symmetric[t] = (
                 square
                 and t not in self.leaves

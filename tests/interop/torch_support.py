@@ -66,19 +66,22 @@ def check(module, *args, rtol=1e-9, compiled=False, **options):
     by_name = dict(zip(model.inputs, arrays_of(args), strict=True))
     pairs = [(w, g) for w, g in zip(wrt, gradients, strict=False) if g is not None]
     found = [t for t in outputs if t.dtype == "float64"]
+    cotangents = []
     if pairs:
-        shown = [torch.zeros([*a.shape]) for a in wanted if a.dtype == np.float64]
-        parts = [
-            sg.sum(t * sg.constant(w.double().numpy()))
-            for t, w in zip(found, weights(shown), strict=True)
-        ]
+        for n, t in enumerate(found):
+            cotangents.append(sg.input(f"cotangent{n}", t.shape, t.dtype))
+        parts = [sg.sum(t * w) for t, w in zip(found, cotangents, strict=True)]
         loss = sum(parts[1:], start=parts[0])
         outputs = outputs + sg.grad(loss, [w for w, _ in pairs])
+        shown = [torch.zeros(a.shape) for a in wanted if a.dtype == np.float64]
+        for t, w in zip(cotangents, weights(shown), strict=True):
+            by_name[t.name] = w.double().numpy()
     if compiled:
         params = sg.init(outputs)
-        got = sg.compile(inputs, outputs)(*by_name.values(), params=params)
+        run = sg.compile([*inputs, *cotangents], outputs)
+        got = run(*by_name.values(), params=params)
     else:
-        given = {model.inputs[n]: a for n, a in by_name.items()}
+        given = {t: by_name[t.name] for t in [*inputs, *cotangents]}
         given |= {p: p.op.init for p in model.params.values()}
         got = evaluate_graph(outputs, given)
     right = wanted + [g.numpy() for _, g in pairs]

@@ -78,7 +78,7 @@ def floor_divide(x: Operand, y: Any) -> Operand:
 @operator("fmod")
 def fmod(x: Operand, y: Any) -> Operand:
     """The remainder with the sign of the dividend."""
-    size = SG["remainder"](SG["abs"](x), SG["abs"](y))
+    size = SG["remainder"](abs(x), abs(y))
     return SG["where"](x < 0, -size, size)
 
 

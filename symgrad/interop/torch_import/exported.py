@@ -82,6 +82,7 @@ def export(
                 program = torch.export.export(
                     module, given, named_args, dynamic_shapes=spec
                 )
+                _detach(torch, program)
                 program = _taken_apart(torch, program.run_decompositions({}))
             except Exception as caught:  # PyTorch has no one type for its reasons
                 error = caught
@@ -92,6 +93,25 @@ def export(
     raise GraphError(
         f"torch.export cannot trace {type(module).__name__}: {reason}"
     ) from error
+
+
+def _detach(torch: Any, program: Any) -> None:
+    """Detach what is computed under ``no_grad``, which decomposing would forget."""
+    detach = torch.ops.aten.detach.default
+    for node in program.graph.nodes:
+        if getattr(node.target, "__name__", "") != "wrap_with_set_grad_enabled":
+            continue
+        enabled, body = node.args[:2]
+        if enabled:
+            continue
+        graph = getattr(program.graph_module, body.target).graph
+        (output,) = (n for n in graph.nodes if n.op == "output")
+        for result in list(output.all_input_nodes):
+            with graph.inserting_after(result):
+                kept = graph.call_function(detach, (result,))
+            kept.meta = dict(result.meta)
+            output.replace_input_with(result, kept)
+        graph.owning_module.recompile()
 
 
 def _taken_apart(torch: Any, program: Any) -> Any:

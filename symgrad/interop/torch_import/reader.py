@@ -12,7 +12,6 @@ import numpy as np
 
 from symgrad.declare.build import cast
 from symgrad.declare.mode import follow
-from symgrad.declare.ops import FUNCTIONS as SG
 from symgrad.declare.tensor import Tensor, constant, print_shape, scope
 from symgrad.declare.tensor import input as declare_input
 from symgrad.declare.tensor import param as declare_param
@@ -108,8 +107,7 @@ class _Reader:
         for name, buffer in changed.items():
             follow(self.params[buffer], values[results[name]])
         leaves = [
-            values[node] if isinstance(node, self.node) else node
-            for node in returned
+            values[node] if isinstance(node, self.node) else node for node in returned
         ]
         tree = self.torch.utils._pytree.tree_unflatten(
             leaves, self.program.call_spec.out_spec
@@ -208,8 +206,6 @@ class _Reader:
                 values[node] = self._value(node, values)
 
     def _value(self, node: Any, values: Mapping[Any, Any]) -> Any:
-        if node.op == "get_attr":
-            return getattr(self.program.graph_module, node.target)
         args, options = self.torch.fx.node.map_arg(
             (node.args, dict(node.kwargs)), values.__getitem__
         )
@@ -232,8 +228,6 @@ class _Reader:
         name = operator_name(node.target)
         if name == "sym_size.int":
             return args[0].shape[args[1]]
-        if name == "wrap_with_set_grad_enabled":
-            return self._without_gradient(*args)
         function = found(name)
         if function is None:
             raise GraphError(f"PyTorch's operator {where} is not supported")
@@ -255,16 +249,6 @@ class _Reader:
         if isinstance(value, self.torch.dtype):
             return dtype_name(value, where)
         return list(value) if isinstance(value, list | tuple) else value
-
-    def _without_gradient(self, enabled: bool, body: Any, *args: Any) -> Any:
-        """Run a part of the module that is under ``torch.no_grad()``."""
-        graph = body.graph
-        places = [node for node in graph.nodes if node.op == "placeholder"]
-        values = dict(zip(places, args, strict=True))
-        (output,) = (node for node in graph.nodes if node.op == "output")
-        self._run(graph, values, list(output.args[0]))
-        results = [values[node] for node in output.args[0]]
-        return results if enabled else [SG["stop_gradient"](t) for t in results]
 
     def _checked(self, result: Any, value: Any, where: str) -> Any:
         """Return a result in the type that PyTorch gives it; its shape has to agree."""

@@ -203,3 +203,11 @@ def sort(
 def argsort(x: Operand, axis: int = -1, descending: bool = False) -> Operand:
     """Where the elements of an axis are in order."""
     return topk(x, fixed(x, axis), axis, descending)[1]
+
+
+@operator("kthvalue")
+def kth(x: Operand, k: int, axis: int = -1, keepdim: bool = False) -> Any:
+    """The k-th least of an axis, and where it is."""
+    found = topk(x, k, axis, largest=False)
+    where = slice(k - 1, k) if keepdim else k - 1
+    return [t[(*(slice(None),) * axis_of(axis, x.ndim), where)] for t in found]

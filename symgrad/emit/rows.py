@@ -7,11 +7,12 @@ Behind a matrix product the same loops run over each panel of rows just computed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.dims import Size, product
 from symgrad.declare.tensor import Tensor
+from symgrad.emit.around import TILE, in_blocks, nested, tiled
 from symgrad.emit.layout import Layout, crosses, layout_of, product_of
 from symgrad.emit.matmul import panel_loop, panel_rows, rows_of
 from symgrad.emit.reductions import BLOCK, reduction_step
@@ -32,8 +33,6 @@ from symgrad.schedule.terms import (
 )
 
 _CHEAP = 6
-#: Rows and columns that are run through together where elements are read across them.
-TILE = 32
 
 
 def emit_rows(group: Group, stored: set[Tensor], reading: Reading) -> KernelText:
@@ -210,26 +209,11 @@ class _Rows:
         assert row.lines is lines
         start, end = self._start_columns(), self._finish_columns()
         if self.tiled:
-            return self._tiles(lines)
+            return tiled(self.w, lines, self.w.size(self.layout.inner[0][1]))
         if gemm is None:
             return [*start, "for r in range(lo, hi):", *indent(lines), *end]
         only = len(self.g.members) == 1
         return [*start, *gemm([] if only else lines), *end]
-
-    def _tiles(self, lines: list[str]) -> list[str]:
-        """Return loops over tiles of rows and columns around the lines of a row."""
-        select, extent = self.w.use("select"), self.w.size(self.layout.inner[0][1])
-        last = f"{select}(hi - first < {TILE}, hi, first + {TILE})"
-        stop = f"{select}({extent} - start < {TILE}, {extent}, start + {TILE})"
-        rows = ["for r in range(first, last):", *indent(lines)]
-        columns = [
-            f"for start in range(0, {extent}, {TILE}):",
-            *indent([f"stop = {stop}", *rows]),
-        ]
-        return [
-            f"for first in range(lo, hi, {TILE}):",
-            *indent([f"last = {last}", *columns]),
-        ]
 
     def _decode(self, layout: Layout, names: list[tuple[int, str]]) -> None:
         """Write the indices of the row loops, flattened into ``r``."""
@@ -396,44 +380,18 @@ class _Rows:
         w = self.w
         inner = self.layout.inner
         start = [text for _, _, begin in accumulators for text in begin]
-        sums = [
-            (t, n)
-            for t, n, _ in accumulators
+        sums = {
+            name
+            for t, name, _ in accumulators
             if t.op.reduce == "sum" and t.dtype == "float32"  # type: ignore[union-attr]
-        ]
-        nest = lines
+        }
         extents = [w.size(n) for _, n in inner]
-        texts = [w.axis_text[a] for a, _ in inner]
+        indices = [w.axis_text[a] for a, _ in inner]
         total = product(n for _, n in inner)
         if sums and not (isinstance(total, int) and total <= BLOCK):
-            return self._blocked(nest, start, sums, extents, texts)
+            return in_blocks(w, lines, start, sums, indices, extents)
         ranges = ["start, stop"] if self.tiled else extents
-        for part, text in zip(reversed(ranges), reversed(texts), strict=True):
-            nest = [f"for {text} in range({part}):", *indent(nest)]
-        return [*start, *nest]
-
-    def _blocked(
-        self,
-        lines: list[str],
-        start: list[str],
-        sums: Sequence[tuple[Tensor, str]],
-        extents: list[str],
-        texts: list[str],
-    ) -> list[str]:
-        """Return the loops with float32 sums gathered in float64 block by block."""
-        names = {n for _, n in sums}
-        outside = [s for s in start if s.split(" = ")[0] not in names]
-        nest = [f"{n} = np.float32(0.0)" for n in sorted(names)]
-        stop = self.w.fresh("e")
-        nest += [f"{stop} = min(u + {BLOCK}, {extents[-1]})"]
-        nest += [f"for {texts[-1]} in range(u, {stop}):", *indent(lines)]
-        nest += [f"{n}_total += np.float64({n})" for n in sorted(names)]
-        nest = [f"for u in range(0, {extents[-1]}, {BLOCK}):", *indent(nest)]
-        for extent, text in zip(extents[-2::-1], texts[-2::-1], strict=True):
-            nest = [f"for {text} in range({extent}):", *indent(nest)]
-        done = [f"{n} = np.float32({n}_total)" for n in sorted(names)]
-        begin = [f"{n}_total = np.float64(0.0)" for n in sorted(names)]
-        return [*outside, *begin, *nest, *done]
+        return [*start, *nested(lines, indices, ranges)]
 
     def _accumulate_column(self, t: Tensor) -> None:
         """Add a term to the sum over rows that its column has so far.

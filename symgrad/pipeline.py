@@ -43,6 +43,7 @@ def compile(
     nan_check: bool = ...,
     dtype: str | None = ...,
     updates: Mapping[Tensor, Tensor] | None = ...,
+    training: bool = ...,
     backend: Literal["numba"] = ...,
 ) -> Program: ...
 
@@ -56,6 +57,7 @@ def compile(
     nan_check: bool = ...,
     dtype: str | None = ...,
     updates: Mapping[Tensor, Tensor] | None = ...,
+    training: bool = ...,
     backend: Literal["jax"],
 ) -> JaxProgram: ...
 
@@ -68,6 +70,7 @@ def compile(
     nan_check: bool = False,
     dtype: str | None = None,
     updates: Mapping[Tensor, Tensor] | None = None,
+    training: bool = False,
     backend: Literal["numba", "jax"] = "numba",
 ) -> Program | JaxProgram:
     """Return the program that computes ``outputs`` from ``inputs``.
@@ -82,6 +85,10 @@ def compile(
             this type, whatever was declared.
         updates: parameter -> its new value, written in place at the end of a call
             (see ``Program.bind``).
+        training: compute dropout and batch norm as while training, for a loop of one's
+            own in place of a ``Trainer``.  Where there is chance, the program has one
+            more parameter, ``"training/key"``: an integer, another one for each step.
+            ``sg.nn.state_updates`` gives what becomes of running statistics.
         backend: ``"numba"``, or ``"jax"`` for a program that JAX runs, on its devices
             and meshes, with arrays of its own.
 
@@ -94,7 +101,10 @@ def compile(
     if backend not in ("numba", "jax"):
         raise CompileError(f"backend is 'numba' or 'jax', not {backend!r}")
     updates = dict(updates or {})
-    targets = in_mode([as_tensor(t) for t in flatten(outputs)], training=False)
+    targets = [as_tensor(t) for t in flatten(outputs)]
+    values = in_mode([*targets, *updates.values()], training)
+    targets, values = values[: len(targets)], values[len(targets) :]
+    updates = dict(zip(updates, values, strict=True))
     _check_updates(updates)
     if dtype is not None:
         inputs, targets, updates = _retyped(inputs, targets, updates, dtype)

@@ -13,10 +13,13 @@ the branch that is taken, so that the other one costs nothing.
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from symgrad.declare import build
+from symgrad.declare import build, random
 from symgrad.declare.build import elementwise
 from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.rebuild import rebuilt_node
@@ -31,12 +34,25 @@ from symgrad.declare.tensor import (
 )
 from symgrad.errors import ShapeError
 
+
+@dataclass(frozen=True, eq=False)
+class Mode(Param):
+    """A leaf that stands for how a graph is run, and is no parameter of a model."""
+
+
 #: True while training; never left in a graph that is compiled.
-TRAINING = make(Param("training", False, False), (), (), "bool")
+TRAINING = make(Mode("training", False, False), (), (), "bool")
 #: The random key of a training step: a trainer gives it and counts it on.
-KEY = make(Param("training/key", 0, False), (), (), "int64")
-#: Leaves that are no parameters of a model.
-LEAVES = frozenset((TRAINING, KEY))
+KEY = make(Mode("training/key", 0, False), (), (), "int64")
+
+
+def chance() -> Tensor:
+    """Return a new random key: that of a training step, for this one use.
+
+    Uses differ by their scopes, and in one scope by their order in the graph; so the
+    same model has the same keys wherever it is declared.
+    """
+    return make(Mode("training/key", 0, False), (), (), "int64")
 
 
 def choose(training: Tensor, evaluation: Tensor) -> Tensor:
@@ -93,9 +109,9 @@ def following(p: Tensor) -> Tensor | None:
 def in_mode(outputs: Sequence[Tensor], training: bool) -> list[Tensor]:
     """Return the outputs as they are in training, or in evaluation."""
     order = topological(outputs)
-    if not any(node is TRAINING for node in order):
+    if not any(isinstance(node.op, Mode) for node in order):
         return list(outputs)
-    found: dict[Tensor, Tensor] = {TRAINING: constant(training)}
+    found: dict[Tensor, Tensor] = {TRAINING: constant(training), **_keys(order)}
     for node in order:
         if node in found:
             continue
@@ -105,6 +121,20 @@ def in_mode(outputs: Sequence[Tensor], training: bool) -> list[Tensor]:
         else:
             found[node] = build.broadcast_to(found[branch], node.shape)
     return [found[t] for t in outputs]
+
+
+def _keys(order: Sequence[Tensor]) -> dict[Tensor, Tensor]:
+    """Return each use of chance -> its key, made of the step's and of its scope."""
+    seen: Counter[str] = Counter()
+    keys: dict[Tensor, Tensor] = {}
+    for node in order:
+        if isinstance(node.op, Mode) and node is not TRAINING and node is not KEY:
+            number = seen[node.scope]
+            seen[node.scope] += 1
+            text = f"{node.scope}\0{number}" if number else node.scope
+            digest = hashlib.blake2b(text.encode(), digest_size=4).digest()
+            keys[node] = random.fold_in(KEY, int.from_bytes(digest, "little"))
+    return keys
 
 
 def _branch(node: Tensor, training: bool) -> Tensor | None:

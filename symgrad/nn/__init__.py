@@ -19,7 +19,7 @@ from symgrad.nn.losses import (
     huber,
     mse,
 )
-from symgrad.nn.modal import batch_norm, dropout
+from symgrad.nn.modal import batch_norm, dropout, state_updates
 from symgrad.nn.normalize import layer_norm, rms_norm
 from symgrad.nn.recurrent import gru, lstm
 from symgrad.nn.windows import conv2d
@@ -44,5 +44,6 @@ __all__ = [
     "multi_head_attention",
     "residual",
     "rms_norm",
+    "state_updates",
     "transformer_block",
 ]

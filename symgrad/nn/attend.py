@@ -15,6 +15,7 @@ from symgrad.declare.ops.shape import permute_dims, reshape
 from symgrad.declare.tensor import Tensor, as_tensor, print_shape, size_of
 from symgrad.errors import DTypeError, GraphError, ShapeError
 from symgrad.nn.dense import Activation, Node, activation_of, floats, linear, residual
+from symgrad.nn.modal import dropout as drop
 from symgrad.nn.naming import check_count, layer, width
 from symgrad.nn.normalize import layer_norm, rms_norm
 
@@ -211,6 +212,7 @@ def transformer_block(
     causal: bool = False,
     mask: Any = None,
     padding: Any = None,
+    dropout: float = 0.0,
     bias: bool = True,
     init: Any = "glorot_uniform",
     name: str | None = None,
@@ -229,6 +231,8 @@ def transformer_block(
         causal: no position looks at later ones.
         mask: bool, broadcast to ``[batch, heads, sequence, sequence]``.
         padding: bool ``[batch, sequence]``: False where the sequence is filled up.
+        dropout: the probability by which what a layer adds to the stream is set to 0
+            while training (Vaswani et al. 2017, "residual dropout").
         bias: False leaves out the offsets of the linear maps.
         init: initial values of the matrices.
         name: the scope of the block.
@@ -247,7 +251,7 @@ def transformer_block(
     act = activation_of("transformer_block: activation", activation)
 
     def attend(t: Tensor) -> Node:
-        return multi_head_attention(
+        y = multi_head_attention(
             NORMS[norm](t, name="norm1"),
             heads,
             causal=causal,
@@ -257,11 +261,13 @@ def transformer_block(
             init=init,
             name="attention",
         )
+        return drop(y, dropout, name="dropout1")
 
     def feed_forward(t: Tensor) -> Node:
         h = NORMS[norm](t, name="norm2")
         h = act(linear(h, hidden, bias=bias, init=init, name="expand"))
-        return linear(h, size, bias=bias, init=init, name="contract")
+        h = linear(h, size, bias=bias, init=init, name="contract")
+        return drop(h, dropout, name="dropout2")
 
     with layer("block", name, x):
         return residual(feed_forward)(residual(attend)(x))

@@ -1,21 +1,22 @@
 """Layers that work differently in training and in evaluation.
 
 A ``Trainer`` trains a graph with these as in training; predictions, validation and
-metrics, as every other program, are computed as in evaluation.
+metrics, as every other program, are computed as in evaluation, but for those that
+``sg.compile(…, training=True)`` makes.
 """
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from symgrad.declare import random
 from symgrad.declare.dims import product
-from symgrad.declare.mode import KEY, choose, state
+from symgrad.declare.mode import chance, choose, following, state
 from symgrad.declare.ops import FUNCTIONS
 from symgrad.declare.ops.elementwise import where
 from symgrad.declare.ops.reduce import mean
-from symgrad.declare.tensor import param, size_of
+from symgrad.declare.tensor import Tensor, param, size_of, topological
+from symgrad.derivation.reverse import flatten
 from symgrad.errors import GraphError, ShapeError
 from symgrad.nn.dense import Node, floats
 from symgrad.nn.naming import layer, width
@@ -30,7 +31,7 @@ def dropout(x: Any, p: float, *, key: Any = None, name: str | None = None) -> No
 
     The others are divided by ``1 - p``, so that the mean stays; in evaluation ``x`` is
     returned (Srivastava et al. 2014).  The choice is a function of the trainer's seed,
-    the step and the layer's name: give names where layers stand side by side.
+    the step and the layer's name; of layers with one name, each has its own.
 
     Args:
         x: floats of any shape.
@@ -46,11 +47,9 @@ def dropout(x: Any, p: float, *, key: Any = None, name: str | None = None) -> No
         raise GraphError(f"dropout: p is a number in [0, 1], not {p!r}")
     if p == 0:
         return x
-    with layer("dropout", name, x) as path:
-        if key is None:
-            digest = hashlib.blake2b(path.encode(), digest_size=4).digest()
-            key = random.fold_in(KEY, int.from_bytes(digest, "little"))
-        kept = random.bernoulli(key, x.shape, 1 - p)
+    with layer("dropout", name, x):
+        own = chance() if key is None else key
+        kept = random.bernoulli(own, x.shape, 1 - p)
         factor = 1 / (1 - p) if p < 1 else 0.0
         return choose(where(kept, x * factor, 0.0), x)
 
@@ -111,3 +110,32 @@ def batch_norm(
         if bias:
             y = y + param("bias", (channels,), "zeros", dtype=x.dtype)[spread]
         return y
+
+
+def state_updates(t: Any) -> dict[Tensor, Tensor]:
+    """Return each state that tensors depend on -> its value after a training step.
+
+    A ``Trainer`` does this by itself.  In a loop of one's own they are outputs of the
+    step, or its ``updates=``.
+
+    Args:
+        t: a tensor, or tensors in nested lists, tuples and dicts.
+
+    >>> import numpy as np, symgrad as sg
+    >>> x = sg.input("x", ("n", 2))
+    >>> y = sg.nn.dropout(sg.nn.batch_norm(x), 0.5)
+    >>> loss, states = sg.mean(y * y), sg.nn.state_updates(y)
+    >>> [s.name for s in states]
+    ['batch_norm/running_mean', 'batch_norm/running_variance']
+    >>> step = sg.compile([x], (loss, list(states.values())), training=True)
+    >>> params = sg.init(y) | {"training/key": 0}
+    >>> loss, new = step(np.eye(2, dtype="float32"), params=params)
+    >>> new[0]
+    array([0.05, 0.05], dtype=float32)
+    """
+    found = {}
+    for node in topological(flatten(t)):
+        new = following(node)
+        if new is not None:
+            found[node] = new
+    return found

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from symgrad.declare.mode import LEAVES
+from symgrad.declare.mode import Mode
 from symgrad.declare.tensor import Param, Tensor, print_shape, topological
 from symgrad.derivation.reverse import flatten
 from symgrad.errors import DTypeError, GraphError, ShapeError
@@ -71,7 +71,7 @@ def parameters(t: Any) -> list[Tensor]:
     found = [
         n
         for n in topological(flatten(t))
-        if isinstance(n.op, Param) and n not in LEAVES
+        if isinstance(n.op, Param) and not isinstance(n.op, Mode)
     ]
     check_names(found)
     return found

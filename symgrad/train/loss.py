@@ -37,14 +37,20 @@ def leaves_of(loss: Any) -> tuple[list[Tensor], list[Tensor]]:
     return trainable, frozen
 
 
-def next_state(trained: Tensor, frozen: Sequence[Tensor]) -> dict[Tensor, Tensor]:
-    """Return state -> its value after a step: running means, and the random key."""
+def in_training(
+    loss: Tensor, frozen: Sequence[Tensor]
+) -> tuple[Tensor, dict[Tensor, Tensor]]:
+    """Return a loss as in training, and state -> its value after a step.
+
+    State are running means, and the random key where there is chance.
+    """
     new = {s: value for s in frozen if (value := following(s)) is not None}
-    found = dict(zip(new, in_mode(list(new.values()), training=True), strict=True))
-    if any(node is KEY for node in topological([trained, *found.values()])):
+    trained, *values = in_mode([loss, *new.values()], training=True)
+    found = dict(zip(new, values, strict=True))
+    if any(node is KEY for node in topological([trained, *values])):
         key: Any = KEY
         found[KEY] = key + 1
-    return found
+    return trained, found
 
 
 def checked_metrics(metrics: Any) -> Metrics:

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from symgrad.errors import GraphError
+from symgrad.train.interrupts import Interrupts
 
 
 @dataclass(frozen=True)
@@ -40,16 +41,22 @@ class Saved:
         save: writes the run to a path.
         path: where to; None for nowhere.
         every: save after so many steps as well; None for epochs alone.
+        interrupts: what holds Ctrl-C back while a run is saved because of one.
     """
 
     def __init__(
-        self, save: Callable[[Any], None], path: Any, every: int | None
+        self,
+        save: Callable[[Any], None],
+        path: Any,
+        every: int | None,
+        interrupts: Interrupts,
     ) -> None:
         if every is not None and (not isinstance(every, int) or every < 1):
             raise GraphError(f"every is a number of steps, at least 1, not {every!r}")
         if every is not None and path is None:
             raise GraphError("every= says how often to save; say where: checkpoint=")
         self._save, self._path, self._every, self._steps = save, path, every, 0
+        self._interrupts = interrupts
 
     def step(self) -> None:
         """Note that a step is done."""
@@ -72,4 +79,5 @@ class Saved:
         trace: TracebackType | None,
     ) -> None:
         if self._path is not None and kind is KeyboardInterrupt:
-            self._save(self._path)
+            with self._interrupts.whole:
+                self._save(self._path)

@@ -27,7 +27,8 @@ from symgrad.train.initialize import (
     parameters,
     stream,
 )
-from symgrad.train.loss import Metrics, checked_metrics, leaves_of, next_state
+from symgrad.train.interrupts import Interrupts
+from symgrad.train.loss import Metrics, checked_metrics, in_training, leaves_of
 from symgrad.train.low_rank import opened
 from symgrad.train.optim import Optimizer
 from symgrad.train.plan import Plan, Saved
@@ -72,7 +73,6 @@ class Trainer:
         params: Mapping[str, Any] | None = None,
     ) -> None:
         trainable, frozen = leaves_of(loss)
-        trained = opened(in_mode([loss], training=True)[0])
         if not isinstance(optimizer, Optimizer):
             raise GraphError(
                 f"optimizer is one of sg.optim, such as sg.optim.Adam(1e-3), not "
@@ -82,8 +82,9 @@ class Trainer:
         self.loss, self.optimizer = loss, optimizer
         self._seed, self._threads = checked_seed(seed), threads
         self._inputs = {name_of(t): t for t in inputs_of([loss])}
+        trained, state = in_training(loss, frozen)
+        trained = opened(trained)
         gradients = grad(trained, trainable)
-        state = next_state(trained, frozen)
         updates = optimizer.updates(trainable, gradients)
         updates.values |= state
         check_names([*updates.values, *frozen, updates.rate])
@@ -235,8 +236,9 @@ class Trainer:
     ) -> History:
         """Train for ``epochs`` more epochs; return the history of all so far.
 
-        Interrupted (Ctrl-C), it stops between two steps.  A later call, also after
-        ``save`` and ``load``, first finishes that epoch, as one of its ``epochs``.
+        Interrupted (Ctrl-C), it stops between two steps (pressed twice, at once).  A
+        later call, also after ``save`` and ``load``, first finishes that epoch, as one
+        of its ``epochs``.
 
         Args:
             data: an array of samples for each input, along the first axis.
@@ -264,24 +266,27 @@ class Trainer:
             other = Dataset("validation", validation, self._with(metrics))
             other.check_batch_size(batch_size)
         self._prepare(accumulate)
-        saved = Saved(self.save, checkpoint, every)
+        interrupts = Interrupts()
+        saved = Saved(self.save, checkpoint, every, interrupts)
         plan = Plan(batch_size, accumulate, shuffle)
         position = self._position(len(samples), plan)
-        done = (self.steps - position["begun"]) * plan.size
+        done = self._done(position, len(samples), plan)
         first, last = self.epochs, self.epochs + epochs
-        with saved, shown_on_stderr(progress, first, last, len(samples), done) as shown:
+        bar = shown_on_stderr(progress, first, last, len(samples), done)
+        with interrupts, saved, bar as shown:
             while self.epochs < last:
-                row = self._epoch(samples, plan, shown, saved)
+                row = self._epoch(samples, plan, shown, saved, interrupts)
                 if other is not None:
                     found = self._evaluate(other, metrics, batch_size, self.loss)
                     row |= {f"validation_{n}": value for n, value in found.items()}
                 elif metrics:
                     row |= self._evaluate(samples, metrics, batch_size)
-                self._unfinished = None
-                self.epochs += 1
-                self.history.add(row)
-                shown.epoch(row)
-                saved.epoch()
+                with interrupts.whole:
+                    self._unfinished = None
+                    self.epochs += 1
+                    self.history.add(row)
+                    shown.epoch(row)
+                    saved.epoch()
         return self.history
 
     def _position(self, samples: int, plan: Plan) -> dict[str, Any]:
@@ -293,27 +298,38 @@ class Trainer:
         self._unfinished = now
         return now
 
+    def _done(self, position: dict[str, Any], samples: int, plan: Plan) -> int:
+        """Return how many samples of the current epoch have been taken."""
+        done: int = (self.steps - position["begun"]) * plan.size
+        return min(done, samples)  # the last batch may be smaller
+
     def _epoch(
-        self, data: Dataset, plan: Plan, shown: Silent, saved: Saved
+        self,
+        data: Dataset,
+        plan: Plan,
+        shown: Silent,
+        saved: Saved,
+        interrupts: Interrupts,
     ) -> dict[str, float]:
         now = self._position(len(data), plan)
         rng = stream(self._seed, f"\0epoch {self.epochs}")  # no parameter's name
         order = rng.permutation(len(data)) if plan.shuffle else None
         began = time.perf_counter() - now["seconds"]
-        start = (self.steps - now["begun"]) * plan.size
+        start = self._done(now, len(data), plan)
         left = len(data) - start
         batches = data.batches(plan.batch_size, order, start)
         again = partial(self._batch, data, plan.batch_size, order)
         while left:
             count = min(plan.size, left)
             source = again, len(data) - left
-            loss = self._advance_by(batches, plan.counts(count), source)
-            left -= count
-            now["loss"] += loss * count
-            now["weight"] += count
-            now["seconds"] = time.perf_counter() - began
-            shown.batch(loss, count, self._watched())
-            saved.step()
+            with interrupts.whole:
+                loss = self._advance_by(batches, plan.counts(count), source)
+                left -= count
+                now["loss"] += loss * count
+                now["weight"] += count
+                now["seconds"] = time.perf_counter() - began
+                shown.batch(loss, count, self._watched())
+                saved.step()
         return {
             "epoch": self.epochs + 1,
             "loss": now["loss"] / max(now["weight"], 1),

@@ -6,6 +6,7 @@ import pytest
 
 import symgrad as sg
 from symgrad.declare.mode import KEY, in_mode
+from symgrad.declare.tensor import Input, Param, topological
 from symgrad.train.initialize import parameters
 from symgrad.train.low_rank import opened
 from tests.reference import evaluate_graph
@@ -40,6 +41,91 @@ def test_dropouts_of_a_chain_differ():
     (trained,) = in_mode([y], training=True)
     (got,) = evaluate_graph([trained], {"x": np.ones((9, 1000)), KEY: 5}, {"n": 9})
     assert abs((got > 0).mean() - 0.25) < 0.03
+
+
+def test_dropouts_side_by_side_differ_and_come_again():
+    def declared():
+        x = rows(1000)
+        return x, [nn.dropout(x, 0.5), nn.dropout(x, 0.5), nn.dropout(-x, 0.5)]
+
+    ones, key = np.ones((3, 1000)), {"training/key": 7}
+    masks = []
+    for x, ys in (declared(), declared()):
+        run = sg.compile([x], ys, training=True)
+        masks.append([y != 0 for y in run(ones, params=key)])
+        x0, many = sg.compile([x], [x, *ys]), sg.compile([x], ys[::-1], training=True)
+        assert all((abs(y) == 1).all() for y in x0(ones))
+        again = many(ones, params=key)
+        assert sum((m != (a != 0)).any() for m, a in zip(masks[-1], again)) >= 2
+    a, b, c = masks[0]
+    for one, other in ((a, b), (a, c), (b, c)):
+        assert 0.4 < (one == other).mean() < 0.6
+    np.testing.assert_array_equal(masks[0], masks[1])
+
+
+def test_a_layer_used_twice_draws_twice_and_a_value_once():
+    x = rows(1000)
+    y = nn.dropout(x, 0.5, name="drop")
+    z = nn.dropout(x, 0.5, name="drop")
+    run = sg.compile([x], [y - y, y - z], training=True)
+    same, other = run(np.ones((2, 1000)), params={"training/key": 1})
+    assert not same.any()
+    assert other.any()
+
+
+def test_dropout_of_a_transformer_block():
+    x = sg.input("x", ("n", 5, 4), "float64")
+    data = {"x": values(width=20).reshape(24, 5, 4)}
+
+    def computed(p, training):
+        y = nn.transformer_block(x, 2, hidden=5, name="b", dropout=p)
+        given = data | sg.init(y) | {"training/key": np.array(1)}
+        (y,) = in_mode([y], training)
+        return evaluate_graph([y], given, {"n": 24})[0]
+
+    np.testing.assert_array_equal(computed(0.5, False), computed(0.0, True))
+    np.testing.assert_array_equal(computed(1.0, True), data["x"])  # the stream alone
+    some, other = computed(0.3, True), computed(0.0, True)
+    assert 0.05 < (some == data["x"]).mean() < 0.14  # in both branches: 0.3²
+    assert (some != other).any()
+
+
+def test_a_loop_of_ones_own_trains_as_a_trainer(made):
+    """Outputs, gradients, chance and running statistics with ``training=True``."""
+    (_, loss), data = made, samples()
+    t = trainer(made)
+    params = {n: a.copy() for n, a in t.params.items()}
+    key = t.arrays["training/key"].copy()
+    leaves = {p.name: p for p in topological([loss]) if isinstance(p.op, Param)}
+    learned = {n: leaves[n] for n in params if leaves[n].op.trainable}
+    states = nn.state_updates(loss)
+    inputs = [n for n in topological([loss]) if isinstance(n.op, Input)]
+    step = sg.compile(
+        inputs,
+        [loss, sg.grad(loss, learned), {s.name: new for s, new in states.items()}],
+        training=True,
+    )
+    arrays = [data[i.name] for i in inputs]
+    value, gradients, new = step(*arrays, params=params | {"training/key": key})
+    assert value == pytest.approx(t.step(**data), rel=1e-6)
+    for name in new:
+        np.testing.assert_allclose(new[name], t.params[name], rtol=1e-6)
+    for name, g in gradients.items():
+        moved = t.params[name] - params[name]  # Adam's first step
+        clear = abs(g) > 1e-4
+        np.testing.assert_allclose(moved[clear], -0.01 * np.sign(g[clear]), rtol=1e-3)
+    with pytest.raises(sg.GraphError, match="'training/key' is missing"):
+        step(*arrays, params=params)
+
+
+def test_updates_in_training_mode():
+    x = rows(4)
+    states = nn.state_updates(nn.batch_norm(x, scale=False, bias=False))
+    run = sg.compile([x], sg.sum(x), updates=states, training=True)
+    arrays = {s.name: np.zeros(4) for s in states}
+    run.bind(arrays)
+    run(np.ones((3, 4)))
+    np.testing.assert_allclose(arrays["batch_norm/running_mean"], 0.1)
 
 
 def batch_norm(x, eps=1e-5):

@@ -2,7 +2,11 @@
 
 import io
 import json
+import os
+import signal
+import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -204,6 +208,116 @@ def test_an_interrupted_epoch_is_finished_exactly(tmp_path, step):
     rest.fit(samples(), 3 - rest.epochs, 8, progress=False)
     same(whole._arrays, rest._arrays)
     assert whole.history["loss"] == pytest.approx(rest.history["loss"], rel=1e-12)
+
+
+def test_an_interrupt_while_validating_is_finished_exactly(tmp_path, monkeypatch):
+    """All steps of the epoch are made then; the last batch of each is smaller."""
+    (whole, _, metrics), part = trainer(), trainer()[0]
+    options = {"metrics": metrics, "validation": samples(1), "progress": False}
+    whole.fit(samples(), 3, 8, **options)
+
+    def pressed(*_):
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    part.fit(samples(), 1, 8, progress=False)
+    monkeypatch.setattr(part, "_evaluate", pressed)
+    path = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        part.fit(samples(), 2, 8, checkpoint=path, **options)
+    assert part.steps == 14
+    rest, _, metrics = trainer()
+    rest.load(path)
+    rest.fit(samples(), 2, 8, **(options | {"metrics": metrics}))
+    same(whole._arrays, rest._arrays)
+    assert whole.history["loss"] == rest.history["loss"]
+
+
+class Pressing:
+    """A schedule that sends signals before the given step."""
+
+    def __init__(self, step, times):
+        self.step, self.times = step, times
+
+    def __call__(self, step):
+        for _ in range(self.times if step == self.step else 0):
+            os.kill(os.getpid(), signal.SIGINT)
+        return 0.05
+
+
+@pytest.fixture
+def ctrl_c():
+    old = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, old)
+
+
+@pytest.mark.parametrize(("times", "steps"), [(1, 5), (2, 4)])
+def test_ctrl_c_waits_for_the_step_but_twice_does_not(ctrl_c, times, steps):
+    t = trainer(Pressing(4, times))[0]
+    with pytest.raises(KeyboardInterrupt):
+        t.fit(samples(), 1, 8, progress=False)
+    assert t.steps == steps
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert t._unfinished["weight"] == 8 * steps
+
+
+def test_an_own_handler_of_ctrl_c_is_kept(ctrl_c):
+    seen = []
+    signal.signal(signal.SIGINT, lambda *_: seen.append(1))
+    t = trainer(Pressing(4, 1))[0]
+    t.fit(samples(), 1, 8, progress=False)
+    assert (seen, t.steps) == ([1], 7)
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_ctrl_c_at_any_time_leaves_a_run_that_goes_on_exactly(
+    ctrl_c, tmp_path, accumulate
+):
+    path, epochs = tmp_path / "run", 12
+    options = {"batch_size": 8, "progress": False, "accumulate": accumulate}
+    whole = trainer()[0]
+    whole.fit(samples(), epochs, **options)
+    delays = np.random.default_rng(accumulate).uniform(0, 0.03, 10)
+    t = trainer()[0]
+    for delay in delays:
+        pressing = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
+        try:
+            pressing.start()
+            t.fit(samples(), epochs - t.epochs, checkpoint=path, every=5, **options)
+            pressing.join()
+        except KeyboardInterrupt:
+            pressing.join()
+        t = trainer(seed=5)[0]
+        if path.exists():
+            t.load(path)
+    t.fit(samples(), epochs - t.epochs, **options)
+    same(whole._arrays, t._arrays)
+    assert whole.history["loss"] == t.history["loss"]
+    assert list(tmp_path.iterdir()) in ([path], [])
+
+
+def test_a_limit_of_the_files_size_leaves_the_old_one(tmp_path):
+    """The disk is full in earnest: the write itself fails, half way."""
+    code = (
+        "import resource, sys, numpy as np, symgrad as sg\n"
+        "from symgrad.train import checkpoint\n"
+        "path = sys.argv[1]\n"
+        "checkpoint.write(path, {'a': np.zeros(10)}, {})\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "try:\n"
+        "    checkpoint.write(path, {'a': np.ones(10_000)}, {})\n"
+        "except sg.FormatError as error:\n"
+        "    print(error)\n"
+        "print(checkpoint.read(path)[0]['a'])\n"
+    )
+    run = [sys.executable, "-c", code, str(tmp_path / "run")]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+    said, kept = done.stdout.splitlines()
+    assert "cannot write" in said
+    assert "too large" in said
+    assert kept == "[0. 0. 0. 0. 0. 0. 0. 0. 0. 0.]"
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
 
 
 def test_own_steps_end_an_interrupted_epoch():

@@ -17,6 +17,8 @@ from symgrad.notation.lower import Lowering, source
 
 #: A graph with at most so many operations shows each of them.
 FEW = 12
+#: And a box of more members says nothing: each of them is shown.
+MANY = 60
 #: What softmax, its kin and the losses on them are made of.
 _INNER = {"max", "stop_gradient", "isfinite", "select", "sub", "exp", "sum", "div"}
 _INNER |= {"log", "neg", "log1p", "mul", "add", ""}
@@ -43,8 +45,15 @@ class Boxes:
 def condense(outputs: Sequence[Tensor], each: bool = False) -> Boxes:
     """Return the boxes of a graph; ``each`` gives every operation its own."""
     graph = _Graph(outputs)
-    heads = graph.every_head() if each or graph.is_small() else graph.heads()
-    return graph.boxes(heads)
+    if each or graph.is_small():
+        return graph.boxes(graph.every_head())
+    heads = graph.heads()
+    found = graph.boxes(heads)
+    long = [b for b in found.boxes.values() if len(b.members) > MANY]
+    if not long:
+        return found
+    inside = {t for b in long for t in b.members}
+    return graph.boxes(heads | (graph.every_head() & inside))
 
 
 class _Graph:

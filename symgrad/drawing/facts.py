@@ -5,13 +5,16 @@ The result is plain data, to be written as JSON; the page lays it out and folds 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from symgrad.declare.dtypes import is_float
 from symgrad.declare.tensor import Param, Tensor, op_name, topological
 from symgrad.drawing.colours import LogScale, on_scale
+from symgrad.drawing.condense import MANY
 from symgrad.drawing.fold import runs
+from symgrad.drawing.groups import grouped, places
 from symgrad.drawing.labels import (
     WIDEST,
     isolated,
@@ -32,6 +35,10 @@ from symgrad.simplification import simplify_outputs
 SHADES = 17
 #: Formulas that nobody would read are not written out.
 LONGEST = 20_000
+#: And no scope has more parts than can be looked at.
+MOST = 48
+#: So many leaves that more than so many boxes read belong to no group.
+SHARED = 8
 WORDS = {
     "input": "input",
     "param": "parameter",
@@ -92,6 +99,7 @@ class _Facts:
         """Return everything."""
         self._runs()
         nodes = [self._node(t) for t in self.firsts]
+        self._group(nodes)
         edges = [e for t in self.graph.boxes.boxes for e in self._edges(t)]
         sizes = [e["norm"] for e in edges if e["norm"] is not None]
         scale = LogScale(sizes)
@@ -146,8 +154,43 @@ class _Facts:
         if key not in self.at:
             self.at[key] = len(self.scopes)
             entry = {"id": len(self.scopes), "parent": parent, "name": title}
-            self.scopes.append({**entry, "count": count})
+            self.scopes.append({**entry, "count": count, "group": False})
         return self.at[key]
+
+    def _group(self, nodes: list[dict[str, Any]]) -> None:
+        """Give scopes with too many parts, and the whole graph, levels in between."""
+        place = places(self.graph.boxes)
+        first: dict[int, float] = {}  # scope -> where the first of its nodes is
+        levels: dict[int | None, list[tuple[float, dict[str, Any]]]] = {None: []}
+        sources = (dict.fromkeys(b.sources) for b in self.graph.boxes.boxes.values())
+        readers = Counter(s for own in sources for s in own)
+        shared = {t for t in self.graph.boxes.leaves if readers[t] > SHARED}
+        for t, n in zip(self.firsts, nodes, strict=True):
+            if t in shared and len(shared) <= SHARED:  # shown beside each reader
+                continue
+            levels.setdefault(n["scope"], []).append((place[t], n))
+            outer = n["scope"]
+            while outer is not None:
+                first[outer] = min(first.get(outer, place[t]), place[t])
+                outer = self.scopes[outer]["parent"]
+        for s in self.scopes:
+            levels.setdefault(s["parent"], []).append((first[s["id"]], s))
+        for level in levels.values():
+            if len(level) > MOST:
+                parts = [part for _, part in sorted(level, key=lambda p: p[0])]
+                grouped(parts, MOST, self._around)
+
+    def _around(self, parts: list[dict[str, Any]]) -> dict[str, Any]:
+        """Put a group around parts of a scope: nodes, scopes or other groups."""
+        own = "scope" if "scope" in parts[0] else "parent"
+        names = [p["ends"] if p.get("group") else (p["name"],) * 2 for p in parts]
+        ends = names[0][0], names[-1][1]
+        made = {"id": len(self.scopes), "parent": parts[0][own], "count": 1}
+        made |= {"name": f"{ends[0]} … {ends[1]}", "group": True, "ends": ends}
+        self.scopes.append(made)
+        for p in parts:
+            p["scope" if "scope" in p else "parent"] = made["id"]
+        return made
 
     # -- nodes -----------------------------------------------------------------------
 
@@ -207,6 +250,8 @@ class _Facts:
     def _kernel(self, t: Tensor) -> int | None:
         """Return the number of the kernel that computes a box by itself."""
         box = self.graph.boxes.boxes[t]
+        if len(box.members) > MANY:
+            return None
         key = statement_of(box)
         if key not in self.kernels:
             try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.tensor import Param, Tensor
 from symgrad.drawing.condense import Boxes
+from symgrad.drawing.groups import grouped, places
 from symgrad.drawing.labels import scope_of
 from symgrad.drawing.loops import is_loop, loop_of
 from symgrad.errors import GraphError
@@ -15,6 +16,8 @@ from symgrad.errors import GraphError
 #: More boxes than this are folded.
 READABLE = 48
 REPEATED = 3
+#: And more than this, whatever their scopes, are joined with their neighbours.
+MANY = 96
 #: So many folded scopes tell enough; fewer are opened one level more.
 ENOUGH = 6
 
@@ -26,11 +29,12 @@ class Unit:
     key: str
     heads: list[Tensor]
     scopes: list[str]  # empty for a box or leaf of its own
+    parts: list[Unit] = field(default_factory=list)  # neighbours in a group
 
     @property
     def folded(self) -> bool:
-        """True if it stands for whole scopes."""
-        return bool(self.scopes)
+        """True if it stands for whole scopes, or for neighbours."""
+        return bool(self.scopes or self.parts)
 
 
 def fold(boxes: Boxes, collapse: str | None, joined: bool) -> dict[Tensor, Unit]:
@@ -56,7 +60,23 @@ def fold(boxes: Boxes, collapse: str | None, joined: bool) -> dict[Tensor, Unit]
     _join_results(boxes, units)
     if joined or len(set(units.values())) > READABLE:
         _repeat(boxes, units)
+    if len(set(units.values())) > MANY:
+        _group(boxes, units)
     return units
+
+
+def _group(boxes: Boxes, units: dict[Tensor, Unit]) -> None:
+    """Join neighbours until few enough are left."""
+    place = places(boxes)
+    first = {u: min(place[h] for h in u.heads) for u in dict.fromkeys(units.values())}
+
+    def around(parts: list[Unit]) -> Unit:
+        heads = [h for u in parts for h in u.heads]
+        return Unit(f"g{parts[0].key}", heads, [], parts)
+
+    for unit in grouped(sorted(first, key=first.__getitem__), READABLE, around):
+        if unit.parts:
+            units |= dict.fromkeys(unit.heads, unit)
 
 
 def _join_results(boxes: Boxes, units: dict[Tensor, Unit]) -> None:
@@ -80,8 +100,10 @@ def _depth(shown: Sequence[Tensor], collapse: str | None) -> int | None:
     if _count(shown, 1) >= ENOUGH:
         return 1
     deepest = max((scope_of(t).count("/") + 1 for t in shown), default=1)
-    found = (d for d in range(deepest, 1, -1) if _count(shown, d) <= READABLE)
-    return next(found, 1)
+    depths = range(deepest, 1, -1)
+    found = (d for d in depths if _count(shown, d) <= READABLE)
+    many = (d for d in reversed(depths) if _count(shown, d) >= ENOUGH)
+    return next(found, None) or next(many, 1)
 
 
 def _count(shown: Sequence[Tensor], depth: int) -> int:

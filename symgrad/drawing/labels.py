@@ -19,7 +19,7 @@ from symgrad.declare.tensor import (
     op_name,
 )
 from symgrad.derivation.reverse import reverse
-from symgrad.drawing.condense import Box, Boxes, condense
+from symgrad.drawing.condense import MANY, Box, Boxes, condense
 from symgrad.drawing.loops import Step, body_of, is_loop, loop_of, over_steps, step
 from symgrad.notation.indexed import Indexed
 from symgrad.notation.local import (
@@ -27,6 +27,7 @@ from symgrad.notation.local import (
     local_formula,
     local_term,
     matrix_form,
+    referring,
     with_opaque,
 )
 from symgrad.notation.lower import below
@@ -35,9 +36,9 @@ from symgrad.notation.render import display_name, unicode_text
 from symgrad.notation.syntax import ONE, Form, call, sym
 from symgrad.notation.terms import ZERO, Term, factors, power_parts
 
+READABLE = 120  # parts of a formula; the function of a row may have more
 LONGEST = 44  # characters of a formula in a box
 WIDEST = 40  # and of one at an edge
-MANY = 60  # members of a box whose formula nobody would read
 
 
 class Labels:
@@ -60,14 +61,11 @@ class Labels:
         self._derived: dict[tuple, tuple[Box, list[Form | None]]] = {}
         # a step is looked at when it is asked for: the body of a loop may be long
         self._steps: dict[Tensor, tuple[Step, Labels]] = {}
+        self._defined: dict[tuple, tuple[Box, Term, Form]] = {}
         namer = Namer(self.names, boxes.owner)
         for head, box in boxes.boxes.items():
-            term, known = None, {s: self.names[s] for s in box.sources}
-            if len(box.members) <= MANY and not isinstance(head.op, Reshape):
-                known = with_opaque(head, known)
-                term = local_term(head, known)
-            self.titles[head] = _title(box, term)
-            self.formulas[head] = self._formula(box, term, known)
+            term = self._define(box)
+            self.formulas[head] = self._formula(box)
             if head in given:
                 continue
             if head is output and not head.ndim and "L" not in namer.taken:
@@ -75,24 +73,49 @@ class Labels:
             else:
                 namer.name(head, term or ZERO)  # nothing to tell a letter by
 
-    def _formula(self, box: Box, term: Term | None, names: Mapping[Tensor, str]) -> str:
-        if isinstance(box.head.op, Reshape):
-            return local_formula(box.head, names)[0]
-        if is_loop(box.head):
-            self.forms[box.head] = call(
-                "scan", *(sym(self.names[s]) for s in box.sources)
-            )
-            return f"scan({', '.join(map(self.shown, box.sources))})"
-        if term is None:
-            return f"{len(box.members)} operations"
-        form = matrix_form(term, box.head.ndim, names)
+    def _define(self, box: Box) -> Term | None:
+        """Find the title and the formula of a box; return its term, if it has one."""
+        head, names = box.head, {s: self.names[s] for s in box.sources}
+        term: Term | None = None
+        form: Form | None = None
+        if is_loop(head):
+            form = call("scan", *map(sym, names.values()))
+        elif isinstance(head.op, Reshape):
+            form, _ = local_form(head, names)
+        elif len(box.members) <= MANY:
+            term, form = self._written(box, names)
+        self.titles[head] = _title(box, term)
         if form is not None:
-            self.forms[box.head] = form
-            return unicode_text(form)
-        self.forms[box.head] = form = Indexed(names, box.head.ndim).form(term)
+            self.forms[head] = form
+        return term
+
+    def _written(
+        self, box: Box, names: Mapping[Tensor, str]
+    ) -> tuple[Term, Form | None]:
+        """Return term and formula of a box; those of an equal one under its names."""
+        key = statement_of(box)
+        if key in self._defined:
+            first, term, form = self._defined[key]
+            own = dict(zip(first.sources, box.sources, strict=True))
+            texts = {self.names[a]: names[b] for a, b in own.items()}
+            return referring(term, own), renamed(form, texts)
+        known = with_opaque(box.head, names)
+        term = local_term(box.head, known)
+        if term.size > READABLE and term.kind not in ("fam", "red"):
+            return term, None
+        form = matrix_form(term, box.head.ndim, known)
+        if form is None:
+            form = Indexed(known, box.head.ndim).form(term)
+        elif len(known) == len(names):  # it mentions nothing but the sources
+            self._defined[key] = box, term, form
+        return term, form
+
+    def _formula(self, box: Box) -> str:
+        form, title = self.forms.get(box.head), self.titles[box.head]
+        if form is None:
+            return f"{len(box.members)} operations"
         text = unicode_text(form)
-        title = self.titles[box.head]
-        if len(text) <= LONGEST or not title.isidentifier():
+        if len(text) <= LONGEST or form.kind not in ("sub", "big") or not title:
             return text
         return f"{title}({', '.join(map(self.shown, box.sources))})"
 

@@ -97,6 +97,7 @@ _BODY = """
 </defs>
 <g id="world">{world}</g></svg>
 <div id="legend" hidden></div>
+<div id="note" aria-hidden="true" hidden></div>
 <div id="status" role="status" style="position:absolute;clip-path:inset(50%)"></div>
 </main>
 <aside id="facts" aria-label="Facts of the chosen node" hidden></aside>

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -77,16 +78,31 @@ class Graph:
 
     def _folded(self, unit: Unit) -> Node:
         inside = [h for h in unit.heads if h in self.boxes.boxes]
-        count = len(unit.scopes)
-        first, last = unit.scopes[0], unit.scopes[-1].rpartition("/")[2]
-        title = first if count == 1 else f"{first} … {last}  × {count}"
+        count = max(len(unit.scopes), 1)  # of equal layers
         words = [self.labels.titles[h] for h in inside[: len(inside) // count or 1]]
-        words = list(dict.fromkeys(w for w in words if w))
+        words = [w for w, _ in Counter(filter(None, words)).most_common()]
         params = sum(isinstance(h.op, Param) for h in unit.heads) // count
         held = [f"{params} parameter{'s' if params != 1 else ''}"] if params else []
+        if unit.parts:
+            held.insert(0, f"{len(inside)} operations")
         detail = " · ".join([*filter(None, [shortened(", ".join(words))]), *held])
         hover = "\n".join(self.labels.detail(h) for h in inside[:20])
+        title = self.name_of(unit) + (f"  × {count}" if count > 1 else "")
         return Node(unit.key, "fold", title, detail, "", hover, count)
+
+    def name_of(self, unit: Unit) -> str:
+        """Return what a unit is called: by its scopes, or by its ends."""
+        if unit.parts:
+            first, last = unit.parts[0], unit.parts[-1]
+            while first.parts:
+                first = first.parts[0]
+            while last.parts:
+                last = last.parts[-1]
+            return f"{self.name_of(first)} … {self.name_of(last)}"
+        if not unit.scopes:
+            return self.labels.shown(unit.heads[0])
+        first, last = unit.scopes[0], unit.scopes[-1].rpartition("/")[2]
+        return first if len(unit.scopes) == 1 else f"{first} … {last}"
 
     def returns(self) -> list[Edge]:
         """Return the line by which each loop goes back to itself, with its carries."""
@@ -243,8 +259,7 @@ def _mirror(back: Backward, figure: Figure) -> dict[Unit, str]:
         key = found[unit] = f"g{unit.key}"
         kind = "result" if source in back.targets else "cotangent"
         if unit.folded:
-            names = unit.scopes[0] + (" …" if len(unit.scopes) > 1 else "")
-            title, detail, scope = f"∂L/∂({names})", "", ""
+            title, detail, scope = f"∂L/∂({graph.name_of(unit)})", "", ""
         else:
             title, detail = f"∂L/∂{graph.labels.shown(source)}", shape_text(source)
             scope = scope_of(source)

@@ -130,6 +130,17 @@ def canonical(e: Term) -> tuple[Term, tuple[int, ...]]:
     return algebra.substitute(e, names), tuple(order)
 
 
+def referring(term: Term, places: Mapping[Tensor, Tensor]) -> Term:
+    """Return the term with references to other tensors."""
+
+    def rule(e: Term) -> Term | None:
+        if e.kind != "ref" or e.value not in places:
+            return None
+        return ref(places[e.value], tuple(algebra.rewrite(i, rule) for i in e.args))
+
+    return algebra.rewrite(term, rule)
+
+
 def local_term(t: Tensor, names: Mapping[Tensor, str]) -> Term:
     """Return the term of a tensor over the named ones, everything written out."""
     leaves = set(names) - {t}

@@ -20,11 +20,12 @@ class Glass {
     this.world.setAttribute("transform", `translate(${this.x},${this.y}) scale(${this.k})`);
   }
 
-  fit() {
+  /* Show all of the drawing, or its top where it would be smaller than `least`. */
+  fit(least = 0.4) {
     const { width, height: whole } = this.svg.getBoundingClientRect();
     const [wide, high] = this.size();
     const height = whole - (document.getElementById("legend").hidden ? 0 : LEGEND);
-    this.k = Math.min(Math.max(Math.min(width / wide, height / high), 0.4), 1.1);
+    this.k = Math.min(Math.max(Math.min(width / wide, height / high), least), 1.1);
     this.x = (width - wide * this.k) / 2;
     this.y = Math.max((height - high * this.k) / 2, 0);
     this.moved();

@@ -1,6 +1,8 @@
 "use strict";
 /* What is visible of a graph, some of its scopes folded, and where it lies. */
 
+const MOST = 300; // boxes that are laid out at once
+const SHARED = 5; // readers of a leaf that is shown once
 const STEP = 9; // from one of two lines side by side to the other
 
 class Scene {
@@ -12,7 +14,13 @@ class Scene {
     this.inside = new Map(graph.scopes.map((s) => [s.id, []]));
     this.top = [];
     for (const s of graph.scopes) (s.parent === null ? this.top : this.children.get(s.parent)).push(s.id);
-    for (const n of graph.nodes) for (const s of this.path(n)) this.inside.get(s).push(n.id);
+    this.own = new Map(graph.scopes.map((s) => [s.id, 0])); // nodes in no inner scope
+    this.loose = 0; // and in none at all
+    for (const n of graph.nodes) {
+      for (const s of this.path(n)) this.inside.get(s).push(n.id);
+      if (n.scope === null) this.loose++;
+      else this.own.set(n.scope, this.own.get(n.scope) + 1);
+    }
     this.users = graph.nodes.map(() => []);
     for (const e of graph.edges) this.users[e.a].push(e.b);
   }
@@ -29,32 +37,74 @@ class Scene {
     return outer === undefined ? `n${node.id}` : `s${outer}`;
   }
 
+  /* How many boxes are visible in a scope that is open. */
+  parts(scope) {
+    return this.own.get(scope) + this.children.get(scope).length;
+  }
+
+  /* How many boxes are visible. */
   get size() {
-    return new Set(this.graph.nodes.map((n) => this.keyOf(n))).size;
+    let found = this.loose;
+    const pending = [...this.top];
+    while (pending.length) {
+      const s = pending.pop();
+      if (this.folded.has(s)) found++;
+      else {
+        found += this.own.get(s);
+        pending.push(...this.children.get(s));
+      }
+    }
+    return found;
   }
 
   /* Fold everything, then open scopes, the outer ones first, while it stays readable;
-     repeated layers stay one box unless they are to be shown apart. */
+     repeated layers stay one box unless they are to be shown apart. Return false if
+     some that were to be opened stay folded. */
   foldToRead(collapse, most, apart = false) {
+    const all = this.graph.nodes.length;
     this.folded = new Set();
-    if (collapse === null) return;
-    if (collapse === "auto" && this.graph.nodes.length <= most) return;
+    if (all <= MOST && (collapse === null || (collapse === "auto" && all <= most))) return true;
     this.folded = new Set(this.graph.scopes.map((s) => s.id));
-    if (collapse === "scope") return;
-    const waiting = [...this.top];
-    while (waiting.length) {
-      const s = waiting.shift();
-      const run = !apart && this.graph.scopes[s].count > 1;
-      this.folded.delete(s);
-      if (run || this.size > most) this.folded.add(s);
-      else if (this.graph.scopes[s].count === 1) waiting.push(...this.children.get(s));
+    if (collapse === "scope") return true;
+    const room = collapse === null ? MOST : most;
+    const levels = [this.top];
+    let size = this.size;
+    let whole = true;
+    for (let k = 0; k < levels.length; k++) {
+      const opening = levels[k].filter((s) => apart || this.graph.scopes[s].count === 1);
+      // neighbours in groups look alike: either all of them are open, or none
+      const groups = opening.filter((s) => this.graph.scopes[s].group);
+      const together = groups.reduce((sum, s) => sum + this.parts(s) - 1, 0);
+      for (const s of opening) {
+        const more = this.parts(s) - 1;
+        const wanted = groups.includes(s) ? together : more;
+        if (size + wanted > room && !(groups.includes(s) && !this.folded.has(groups[0]))) {
+          whole = false;
+          continue;
+        }
+        size += more;
+        this.folded.delete(s);
+        if (this.graph.scopes[s].count === 1) levels.push(this.children.get(s));
+      }
     }
+    return whole;
+  }
+
+  /* Open a scope, if there is room for what is in it. */
+  open(scope) {
+    if (this.size + this.parts(scope) - 1 > MOST) return false;
+    this.folded.delete(scope);
+    return true;
   }
 
   reveal(node) {
-    let changed = false;
-    for (const s of this.path(node)) changed = this.folded.delete(s) || changed;
-    return changed;
+    const closed = this.path(node).filter((s) => this.folded.has(s));
+    const more = closed.reduce((sum, s) => sum + this.parts(s), 0);
+    if (this.size + more > MOST) { // make room: nothing else stays open
+      this.folded = new Set(this.graph.scopes.map((s) => s.id));
+    }
+    for (const s of this.path(node)) this.folded.delete(s);
+    return closed.length > 0;
   }
 
   /* Boxes, frames and lines, with places. */
@@ -82,6 +132,7 @@ class Scene {
       });
     }
     const lines = this.lines();
+    this.repeat(lines, boxes, g);
     for (const line of lines.values()) {
       const text = this.textOf(line, mode);
       const wide = text ? this.widthOf(text, 10) + 14 : 0;
@@ -107,6 +158,28 @@ class Scene {
     return { boxes, frames: [...frames.values()], lines: [...lines.values()], width, height };
   }
 
+  /* A leaf that many read is shown beside each of them: lines across all of a large
+     graph are neither read nor laid out in time. */
+  repeat(lines, boxes, g) {
+    const from = new Map();
+    for (const line of lines.values()) {
+      if (!boxes.get(line.from).leaf) continue;
+      if (!from.has(line.from)) from.set(line.from, []);
+      from.get(line.from).push(line);
+    }
+    for (const [key, own] of from) {
+      if (own.length <= SHARED) continue;
+      own.slice(1).forEach((line, k) => {
+        const box = { ...boxes.get(key), key: `${key}@${k}` };
+        boxes.set(box.key, box);
+        g.setNode(box.key, { width: box.width, height: box.height });
+        const around = g.parent(line.to);
+        if (around !== undefined) g.setParent(box.key, around);
+        line.from = box.key;
+      });
+    }
+  }
+
   outerOf(scope) {
     const found = [];
     for (let s = this.graph.scopes[scope].parent; s !== null; s = this.graph.scopes[s].parent) found.unshift(s);
@@ -125,6 +198,8 @@ class Scene {
     const params = nodes.filter((n) => this.graph.nodes[n].kind === "param").length;
     const frozen = nodes.filter((n) => this.graph.nodes[n].kind === "frozen").length;
     const parts = [`${nodes.length} nodes`];
+    const scopes = this.children.get(id).length;
+    if (s.group && scopes) parts.unshift(`${scopes} parts`);
     if (params) parts.push(`${params} parameter${params > 1 ? "s" : ""}`);
     if (frozen) parts.push(`${frozen} frozen`);
     const detail = parts.join(" · ");

@@ -4,6 +4,7 @@
   const $ = (id) => document.getElementById(id);
   const SVG = "http://www.w3.org/2000/svg";
   const graph = JSON.parse($("graph").textContent);
+  const [READABLE, OPENED] = [48, 160]; // boxes at first, and after "Unfold"
   const svg = $("canvas");
   const world = $("world");
   const state = { mode: graph.view, focus: null, chosen: null, hits: new Set(), found: [], at: -1 };
@@ -35,6 +36,19 @@
   }
 
   const say = (text) => { $("status").textContent = text; };
+  let leaving = 0;
+  /* Say something to everybody: it goes by itself. */
+  function tell(text) {
+    say(text);
+    $("note").textContent = text;
+    $("note").hidden = false;
+    clearTimeout(leaving);
+    leaving = setTimeout(() => { $("note").hidden = true; }, 6000);
+  }
+  /* Say how much is hidden where not all could be opened. */
+  function told(whole) {
+    if (!whole) tell(`${scene.size} boxes are shown for ${graph.nodes.length} nodes: click a box to open it, or search.`);
+  }
 
   // -- drawing ------------------------------------------------------------------
 
@@ -132,8 +146,8 @@
     const hits = new Set([...state.hits].map((n) => scene.keyOf(graph.nodes[n])));
     for (const g of world.querySelectorAll(".node")) {
       const key = g.dataset.key;
-      g.classList.toggle("chosen", key === chosen);
-      g.classList.toggle("hit", hits.has(key));
+      g.classList.toggle("chosen", key.split("@")[0] === chosen);
+      g.classList.toggle("hit", hits.has(key.split("@")[0]));
       g.setAttribute("tabindex", key === state.focus ? 0 : -1);
     }
     for (const g of world.querySelectorAll("g[data-from]")) {
@@ -161,8 +175,11 @@
   function toggle(scope) {
     const opens = scene.folded.has(scope);
     const before = shown.boxes.get(`s${scope}`) || shown.frames.find((f) => f.scope === scope);
-    if (opens) scene.folded.delete(scope);
-    else scene.folded.add(scope);
+    if (!opens) scene.folded.add(scope);
+    else if (!scene.open(scope)) {
+      tell(`More than ${MOST} boxes at once are not laid out: fold another one first (F).`);
+      return;
+    }
     state.focus = opens ? scene.keyOf(graph.nodes[scene.inside.get(scope)[0]]) : `s${scope}`;
     render();
     const after = opens ? shown.frames.find((f) => f.scope === scope) : shown.boxes.get(`s${scope}`);
@@ -184,7 +201,7 @@
 
   function act(key) {
     if (key[0] === "s") toggle(+key.slice(1));
-    else choose(+key.slice(1));
+    else choose(parseInt(key.slice(1), 10)); // a copy of a leaf is n5@2
   }
 
   function choose(id) {
@@ -353,7 +370,7 @@
   // -- buttons ------------------------------------------------------------------
 
   $("fold").addEventListener("click", () => { scene.foldToRead("scope"); render(); glass.fit(); say("all scopes folded"); });
-  $("open").addEventListener("click", () => { scene.foldToRead("auto", 160, true); render(); glass.fit(); say("scopes opened"); });
+  $("open").addEventListener("click", () => { const whole = scene.foldToRead("auto", OPENED, true); render(); glass.fit(); say("scopes opened"); told(whole); });
   $("fold").hidden = $("open").hidden = !graph.scopes.length;
 
   for (const name of graph.modes) {
@@ -367,7 +384,8 @@
     render();
   }
 
-  scene.foldToRead(graph.collapse, 48, graph.view === "flow");
+  const whole = scene.foldToRead(graph.collapse, READABLE, graph.view === "flow");
   themes(() => mode(state.mode));
-  glass.fit();
+  glass.fit(0.75);
+  if (graph.collapse === null) told(whole);
 })();

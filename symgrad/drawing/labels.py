@@ -95,10 +95,10 @@ class Labels:
         """Return term and formula of a box; those of an equal one under its names."""
         key = statement_of(box)
         if key in self._defined:
-            first, term, form = self._defined[key]
+            first, term, known_form = self._defined[key]
             own = dict(zip(first.sources, box.sources, strict=True))
             texts = {self.names[a]: names[b] for a, b in own.items()}
-            return referring(term, own), renamed(form, texts)
+            return referring(term, own), renamed(known_form, texts)
         known = with_opaque(box.head, names)
         term = local_term(box.head, known)
         if term.size > READABLE and term.kind not in ("fam", "red"):

@@ -101,8 +101,8 @@ class Graph:
             return f"{self.name_of(first)} … {self.name_of(last)}"
         if not unit.scopes:
             return self.labels.shown(unit.heads[0])
-        first, last = unit.scopes[0], unit.scopes[-1].rpartition("/")[2]
-        return first if len(unit.scopes) == 1 else f"{first} … {last}"
+        start, end = unit.scopes[0], unit.scopes[-1].rpartition("/")[2]
+        return start if len(unit.scopes) == 1 else f"{start} … {end}"
 
     def returns(self) -> list[Edge]:
         """Return the line by which each loop goes back to itself, with its carries."""

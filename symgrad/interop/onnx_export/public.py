@@ -9,7 +9,7 @@ from typing import Any
 from symgrad.declare.dims import Dim
 from symgrad.declare.tensor import Input, Tensor, as_tensor, topological
 from symgrad.derivation.reverse import flatten
-from symgrad.errors import FormatError
+from symgrad.errors import FormatError, GraphError
 from symgrad.files import replace_file
 from symgrad.interop.onnx_export.builder import IR, OPSET, Builder
 from symgrad.interop.onnx_export.graphs import add_graph, info
@@ -31,8 +31,8 @@ def to_onnx(t: Any, path: Any, params: Mapping[str, Any] | None = None) -> None:
         params: the parameters' arrays by name; by default ``sg.init`` makes them.
 
     Raises:
-        GraphError: ONNX has no operators for a function in the graph, or a parameter
-            is missing.
+        GraphError: ONNX has no operators for a function in the graph, a parameter is
+            missing, or an output is called like an input.
         FormatError: the file cannot be written.
         CompileError: the ONNX package is not installed.
     """
@@ -54,10 +54,22 @@ def _named(t: Any) -> dict[str, Tensor]:
     return {f"y{n}": as_tensor(v) for n, v in enumerate(flatten(t))}
 
 
+def _check_names(named: Mapping[str, Tensor]) -> None:
+    """Raise GraphError where an output is called like an input."""
+    nodes = topological(list(named.values()))
+    taken = {t.op.name for t in nodes if isinstance(t.op, Input)} & set(named)
+    if taken:
+        raise GraphError(
+            f"an input and an output would both be called {min(taken)!r}, which ONNX "
+            "does not allow; name the outputs: to_onnx({'loss': t}, path)"
+        )
+
+
 def _model(named: Mapping[str, Tensor], arrays: Mapping[str, Any]) -> Any:
     b = Builder()
     helper = b.onnx.helper
     simple = simplify(list(named.values()))
+    _check_names(named)
     known: dict[Tensor, str] = {}
     inputs = []
     nodes = topological([*named.values(), *simple])

@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from symgrad.commands.load import OBJECT, load_model
 from symgrad.errors import FormatError
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
         "object",
-        metavar="FILE.py:OBJECT",
-        help="such as model.py:loss; or a program; or ONNX",
+        metavar="MODEL",
+        help=OBJECT,
     )
     parser.add_argument(
         "-o",
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from symgrad.commands.diagnose import arrays
     from symgrad.drawing import draw
 
-    t, data, params = subject(args.object)
+    t, data, params = subject(args.object, args.view)
     if args.data is not None:
         data = arrays(args.data)
     collapse = None if args.collapse == "none" else args.collapse
@@ -65,21 +66,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def subject(text: str) -> tuple[Tensor, Any, Any]:
+def subject(text: str, view: str) -> tuple[Tensor, Any, Any]:
     """Return the tensor to draw, its data and its parameters, None where not given.
 
     Raises:
         FormatError: there is nothing of the kind.
     """
-    from symgrad.commands.load import load_object
     from symgrad.declare.tensor import Tensor
     from symgrad.derivation.reverse import flatten
 
-    if ".py:" not in text:
-        return _of_file(text), None, None
-    loaded = load_object(text)
-    parts = loaded if isinstance(loaded, tuple) else (loaded,)
-    found, data = (*parts, None)[:2]
+    found, data = load_model(text, scalar=view != "forward")
     loss = getattr(found, "loss", found)
     tensors = [t for t in flatten(loss) if isinstance(t, Tensor)]
     if not tensors:
@@ -88,14 +84,3 @@ def subject(text: str) -> tuple[Tensor, Any, Any]:
             "a tuple of one and its data"
         )
     return tensors[0], data, getattr(found, "params", None)
-
-
-def _of_file(path: str) -> Tensor:
-    """Return the first scalar among the outputs that a file holds, else the first."""
-    from symgrad.derivation.reverse import flatten
-    from symgrad.interop import from_onnx
-    from symgrad.serialize.graph import load
-
-    found = from_onnx(path) if path.endswith(".onnx") else load(Path(path))
-    outputs: list[Tensor] = flatten(found.outputs)
-    return next((t for t in outputs if t.shape == ()), outputs[0])

@@ -1,7 +1,9 @@
 """``symgrad explain``: an animated page that walks a model through its gradients.
 
 The object is a loss, a trainer, or a tuple of one and its data; a function is called
-for it.  Without one, a built-in network on handwritten digits is shown.
+for it.  A program that ``Program.save`` wrote and an ONNX model with a scalar output
+are explained on the data of ``--data``.  Without any, a built-in network on
+handwritten digits is shown.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from symgrad.commands.load import OBJECT, load_model
 from symgrad.errors import FormatError
 
 HELP = "write an animated page that walks a model through its gradients"
@@ -18,9 +21,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
         "object",
-        metavar="FILE.py:OBJECT",
+        metavar="MODEL",
         nargs="?",
-        help="such as model.py:loss (default: a network on digits)",
+        help=f"{OBJECT} (default: a network on digits)",
     )
     parser.add_argument(
         "--data", type=Path, metavar="FILE.npz", help="an array for each input by name"
@@ -40,23 +43,15 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from symgrad.commands.diagnose import arrays
-    from symgrad.commands.load import load_object
     from symgrad.explainer.public import explain
 
     console = Console(highlight=False)
     subject, data, name = None, None, "this model"
     if args.object is not None:
-        loaded = load_object(args.object)
-        parts = loaded if isinstance(loaded, tuple) else (loaded,)
-        if not 1 <= len(parts) <= 2:
-            raise FormatError(
-                f"{args.object} is a tuple of {len(parts)}; it is a loss or trainer, "
-                "and its data"
-            )
-        subject, data = (*parts, None)[:2]
-        name = Path(args.object.rpartition(":")[0]).stem
+        subject, data = load_model(args.object, scalar=True)
+        name = Path(args.object.partition(".py:")[0]).stem
     elif args.data is not None:
-        raise FormatError("--data belongs to a FILE.py:OBJECT; give it as well")
+        raise FormatError("--data belongs to a model; give it as well")
     if args.data is not None:
         data = arrays(args.data)
     with console.status("deriving and measuring"):

@@ -185,14 +185,22 @@ class Backward:
         owner, known = self.graph.boxes.owner, self.graph.units
         found: dict[tuple[Tensor, Tensor], Tensor] = {}
         for node, operand, part in self.adjoints.edges:
-            if operand not in known or node not in owner:
+            if node not in owner:
                 continue
-            key = (owner[node], operand)
-            if key[0] is not operand:
-                before = found.get(key)
-                whole = part if before is None else elementwise("add", before, part)
-                found[key] = whole
+            for source, way in self._arriving(operand, part):
+                key = (owner[node], source)
+                if source in known and key[0] is not source:
+                    before = found.get(key)
+                    whole = way if before is None else elementwise("add", before, way)
+                    found[key] = whole
         return found
+
+    def _arriving(self, t: Tensor, part: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return what comes to the leaves, where ``t`` is one that was only moved."""
+        if t in self.graph.units or t in self.graph.boxes.owner:
+            return [(t, part)]
+        back = reverse([t], list(self.targets), [part]).cotangents
+        return [(leaf, back[leaf]) for leaf in self.targets if leaf in back]
 
     def sent(self) -> dict[tuple[Tensor, Unit], Tensor]:
         """Return what each unit sends to each source outside it."""

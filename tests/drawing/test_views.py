@@ -252,3 +252,13 @@ def test_attention_of_several_heads(collapse):
     text = draw(loss, "gradient", collapse=collapse).dot
     assert "softmax" in text
     assert "reshape(" in text
+
+
+def test_a_weight_that_is_transposed_gets_its_gradient():
+    """A movement of a leaf has no box; what goes back through it comes to the leaf."""
+    x, W = sg.input("x", ("n", 4)), sg.param("W", (3, 4))
+    b = sg.param("b", (3, 1))
+    text = draw(sg.mean((x @ W.T + b.T) ** 2), "gradient").dot
+    assert "∂L/∂W" in text
+    assert "∂L/∂b" in text
+    assert re.search(r'label=" *·ᵀ x "', text)

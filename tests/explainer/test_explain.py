@@ -162,7 +162,7 @@ def test_the_commands_errors(tmp_path, capsys):
     assert main(["explain", f"{file}:three"]) == 1
     assert "is a tuple of 3" in capsys.readouterr().err
     assert main(["explain", "--data", "x.npz"]) == 1
-    assert "--data belongs to a FILE.py:OBJECT" in capsys.readouterr().err
+    assert "--data belongs to a model" in capsys.readouterr().err
 
 
 def test_a_trainer_tells_its_rate():

@@ -209,7 +209,8 @@ class _Rows:
         assert row.lines is lines
         start, end = self._start_columns(), self._finish_columns()
         if self.tiled:
-            return tiled(self.w, lines, self.w.size(self.layout.inner[0][1]))
+            tiles = tiled(self.w, lines, self.w.size(self.layout.inner[0][1]))
+            return [*start, *tiles, *end]
         if gemm is None:
             return [*start, "for r in range(lo, hi):", *indent(lines), *end]
         only = len(self.g.members) == 1

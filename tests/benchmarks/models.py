@@ -7,6 +7,7 @@ parameters by name, and of arrays or tensors.  Every workload is one step of SGD
 import numpy as np
 
 BLOCK, CHARACTERS, CNN, DEEP = "block", "characters", "cnn", "deep"
+MEMORY = "memory"
 LAYERS, WIDTH, HEADS, CONTEXT, LETTERS = 4, 128, 4, 128, 64
 RANK = 8
 
@@ -46,11 +47,17 @@ def deep_loss(nn, x, y, layers=100):
     return nn.cross_entropy(nn.linear(x, "logits"), y)
 
 
+def memory_loss(nn, x, y):
+    """An LSTM's outputs at each step, time in front."""
+    return nn.mse(nn.lstm(x, "lstm"), y)
+
+
 LOSSES = {
     BLOCK: block_loss,
     CHARACTERS: character_loss,
     CNN: cnn_loss,
     DEEP: deep_loss,
+    MEMORY: memory_loss,
 }
 
 # -- arrays ----------------------------------------------------------------------------
@@ -132,6 +139,16 @@ def deep_arrays(batch=32, width=64, layers=100):
     return draw.arrays | {"y": draw.rng.integers(0, 10, batch)}
 
 
+def memory_arrays(time=128, batch=32, width=256):
+    draw = Draw()
+    draw.normal("lstm/W", width, 4 * width, scale=width**-0.5)
+    draw.normal("lstm/U", width, 4 * width, scale=width**-0.5)
+    draw.normal("lstm/b", 4 * width, scale=0.1)
+    draw.normal("x", time, batch, width)
+    draw.normal("y", time, batch, width)
+    return draw.arrays
+
+
 def trainable(names):
     """Return the parameters that learn: all, or A and B where there are such."""
     names = [n for n in names if n not in ("x", "y")]
@@ -152,3 +169,8 @@ def conv_flops(batch=64):
     sizes = [(28 * 28, 16, 9), (14 * 14, 32, 9 * 16), (7 * 7, 64, 9 * 32)]
     products = [2 * batch * s * o * k for s, o, k in sizes]
     return 3 * sum(products) - products[0]
+
+
+def memory_flops(time=128, batch=32, width=256):
+    """Two products of each step with all gates: forward, and twice backward."""
+    return 3 * 2 * 2 * time * batch * width * 4 * width

@@ -180,6 +180,13 @@ WORKLOADS = {
             models.conv_flops(),
         ),
         model(
+            "lstm",
+            "LSTM of width 256, 128 steps, batch 32: SGD step",
+            models.MEMORY,
+            models.memory_arrays,
+            models.memory_flops(),
+        ),
+        model(
             "residual-100",
             "residual MLP, 100 layers of 64, batch 32: SGD step",
             models.DEEP,

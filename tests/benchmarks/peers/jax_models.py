@@ -38,6 +38,19 @@ class Layers:
         y = jax.lax.conv(x, self.parameter(f"{name}/W"), (1, 1), "SAME")
         return y + self.parameter(f"{name}/b")[:, None, None]
 
+    def lstm(self, x, name):
+        W, U, b = (self.parameter(f"{name}/{part}") for part in "WUb")
+
+        def step(state, z):
+            h, c = state
+            i, f, g, o = jnp.split(z + h @ U, 4, -1)
+            c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+            h = jax.nn.sigmoid(o) * jnp.tanh(c)
+            return (h, c), h
+
+        start = jnp.zeros((x.shape[1], U.shape[0]))
+        return jax.lax.scan(step, (start, start), x @ W + b)[1]
+
     def pool(self, x):
         window = (1, 1, 2, 2)
         return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, window, "VALID")
@@ -92,4 +105,4 @@ def _task(model):
     return task
 
 
-block, characters, cnn, deep = map(_task, LOSSES)
+block, characters, cnn, deep, memory = map(_task, LOSSES)

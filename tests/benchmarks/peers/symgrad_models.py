@@ -47,6 +47,21 @@ class Layers:
         y = sg.conv2d(x, self.parameter(f"{name}/W"), padding="same")
         return y + self.parameter(f"{name}/b")[:, None, None]
 
+    def lstm(self, x, name):
+        W, U, b = (self.parameter(f"{name}/{part}") for part in "WUb")
+        size = U.shape[0]
+
+        def step(state, x):
+            h, c = state
+            z = x @ W + h @ U + b
+            i, f, g, o = (z[:, k * size : (k + 1) * size] for k in range(4))
+            c = sg.sigmoid(f) * c + sg.sigmoid(i) * sg.tanh(g)
+            h = sg.sigmoid(o) * sg.tanh(c)
+            return (h, c), h
+
+        start = sg.zeros((x.shape[1], size))
+        return sg.scan(step, (start, start), x)[1]
+
     def pool(self, x):
         return sg.max_pool(x, 2)
 
@@ -80,4 +95,4 @@ def _task(model):
     return task
 
 
-block, characters, cnn, deep = map(_task, LOSSES)
+block, characters, cnn, deep, memory = map(_task, LOSSES)

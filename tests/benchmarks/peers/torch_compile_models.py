@@ -8,6 +8,7 @@ from .torch_models import (  # noqa: F401 - the tasks, by name
     characters,
     cnn,
     deep,
+    memory,
 )
 
 torch_peer.compiled = torch.compile

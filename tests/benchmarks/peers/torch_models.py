@@ -35,6 +35,16 @@ class Layers:
         W, b = self.parameter(f"{name}/W"), self.parameter(f"{name}/b")
         return F.conv2d(x, W, b, padding=1)
 
+    @torch.compiler.disable  # as it does by default with nn.LSTM
+    def lstm(self, x, name):
+        W, U, b = (self.parameter(f"{name}/{part}") for part in "WUb")
+        start = x.new_zeros(1, x.shape[1], U.shape[0])
+        weights = [W.T, U.T, b, torch.zeros_like(b)]
+        ys, _, _ = torch.lstm(
+            x, (start, start), weights, True, 1, 0.0, True, False, False
+        )
+        return ys
+
     def pool(self, x):
         return F.max_pool2d(x, 2)
 
@@ -80,4 +90,4 @@ def _task(model):
     return task
 
 
-block, characters, cnn, deep = map(_task, LOSSES)
+block, characters, cnn, deep, memory = map(_task, LOSSES)

@@ -11,6 +11,7 @@ import scipy.special
 
 from symgrad.declare.comprehension import Comprehension, Index, Quotient, Value
 from symgrad.declare.dims import evaluate
+from symgrad.declare.loop import Final, Stacked, States
 from symgrad.declare.scalar import Expr
 from symgrad.declare.tensor import (
     Constant,
@@ -85,11 +86,12 @@ def evaluate_graph(outputs, values, sizes=None):
     with np.errstate(all="ignore"):
         for t in order:
             if t not in known:
-                known[t] = _node(t, [known[a] for a in t.args], sizes)
+                known[t] = node(t, [known[a] for a in t.args], sizes)
     return [known[t] for t in outputs]
 
 
-def _node(t: Tensor, args: list, sizes: dict) -> np.ndarray:
+def node(t: Tensor, args: list, sizes: dict) -> np.ndarray:
+    """Return the array of one node, given those of its operands."""
     shape = tuple(evaluate(s, sizes) for s in t.shape)
     match t.op:
         case Constant(value=value):
@@ -100,7 +102,36 @@ def _node(t: Tensor, args: list, sizes: dict) -> np.ndarray:
             return args[0].reshape(shape)
         case Comprehension():
             return _statement(t.op, args, t.dtype, shape, sizes)
+        case Final() | States() | Stacked():
+            return _loop(t.op, args, sizes)
     raise AssertionError(t.op)
+
+
+def _loop(op, args, sizes):
+    """Run all steps, one after another, whatever result is asked for."""
+    loop, length = op.loop, evaluate(op.loop.length, sizes)
+    carries = args[: len(loop.updates)]
+    wanted = op.value if isinstance(op, Stacked) else loop.updates[op.number]
+    order = range(length)[::-1] if loop.reverse else range(length)
+    first = len(loop.updates) + loop.sequences
+    rows = {}
+    for k in order:
+        elements = [a[k] for a in args[len(loop.updates) : first]]
+        known = dict(
+            zip(loop.formals, [*carries, *elements, *args[first:]], strict=True)
+        )
+        for t in topological([*loop.updates, wanted]):
+            if t not in known:
+                known[t] = node(t, [known[a] for a in t.args], sizes)
+        carries = [known[u] for u in loop.updates]
+        rows[k] = known[wanted]
+    if isinstance(op, Final):
+        return carries[op.number]
+    stack = [rows[k] for k in range(length)]
+    if isinstance(op, States):
+        stack.insert(length if loop.reverse else 0, args[op.number])
+    shape = [evaluate(s, sizes) for s in wanted.shape]
+    return np.array(stack, wanted.dtype).reshape(len(stack), *shape)
 
 
 def _statement(c: Comprehension, args, dtype, shape, sizes) -> np.ndarray:

@@ -91,3 +91,11 @@ def test_the_transformer_of_characters_and_its_adaption(capsys):
     assert losses[-1] < losses[0] - 0.5
     assert "bit for bit what it was" in capsys.readouterr().out
     assert all(n.endswith(("/A", "/B")) for n in tuned.params.keys() - base.params)
+
+
+def test_the_adding_problem(capsys):
+    example = runpy.run_path(str(ROOT / "examples" / "lstm_adding.py"))
+    _, right, square = example["main"](16, time=6, count=2000, epochs=10, size=50)
+    assert square < 0.02  # 1/6 without memory
+    assert right > 0.2
+    assert capsys.readouterr().out.startswith("6 elements: ")

@@ -165,6 +165,33 @@ def reductions() -> Model:
     return Model([x], [loss, *more], [x], by_jax, {"n": 5})
 
 
+def gru() -> Model:
+    """A loop, its gradient, and the products that leave it."""
+    x, h = sg.input("x", ("time", 2, 3), "float64"), sg.input("h", (2, 4), "float64")
+    w, u = sg.input("W", (3, 12), "float64"), sg.input("U", (4, 12), "float64")
+
+    def step(h: Any, x: Any) -> tuple[Any, Any]:
+        y, p = x @ w, h @ u
+        r, z = (sg.sigmoid(y[:, k : k + 4] + p[:, k : k + 4]) for k in (0, 4))
+        new = sg.tanh(y[:, 8:] + r * p[:, 8:])
+        h = (1 - z) * new + z * h
+        return h, h
+
+    ys = sg.scan(step, h, x)[1]
+
+    def by_jax(np_, x, h, w, u):
+        total = 0.0
+        for t in range(x.shape[0]):
+            y, p = x[t] @ w, h @ u
+            r = 1 / (1 + np_.exp(-y[:, :4] - p[:, :4]))
+            z = 1 / (1 + np_.exp(-y[:, 4:8] - p[:, 4:8]))
+            h = (1 - z) * np_.tanh(y[:, 8:] + r * p[:, 8:]) + z * h
+            total = total + np_.sum(h * h)
+        return total
+
+    return Model([x, h, w, u], [sg.sum(ys * ys)], [x, h, w, u], by_jax, {"time": 3})
+
+
 MODELS: dict[str, Callable[[], Model]] = {
     f.__name__: f
     for f in (
@@ -178,5 +205,6 @@ MODELS: dict[str, Callable[[], Model]] = {
         attention,
         residual,
         reductions,
+        gru,
     )
 }

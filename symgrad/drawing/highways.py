@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from symgrad.declare.build import elementwise
+from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.tensor import (
     Constant,
     Param,
@@ -24,6 +26,7 @@ from symgrad.drawing.condense import Box
 from symgrad.drawing.labels import WIDEST, isolated, local_of, shortened
 from symgrad.drawing.measure import norms
 from symgrad.drawing.residuals import Branch, Residual
+from symgrad.notation.lower import source
 from symgrad.notation.names import leaf_names
 
 
@@ -76,8 +79,9 @@ def shares(
         g = cotangents.get(r.add)
         if g is None:
             continue
-        branches = (r.road, *r.blocks)
-        parts = [g, *(sent(b, r.stream, g) for b in branches), cotangents.get(r.stream)]
+        branches = [sent(b, r.stream, g) for b in (r.road, *r.blocks)]
+        branches[1] = _plus_gate(r, g, branches)
+        parts = [g, *branches, cotangents.get(r.stream)]
         places: list[int | None] = []
         for part in parts:
             places.append(None if part is None else len(ways))
@@ -108,6 +112,17 @@ def sent(branch: Branch, stream: Tensor, g: Tensor) -> Tensor | None:
     return back.cotangents.get(stream)
 
 
+def _plus_gate(r: Residual, g: Tensor, sums: Sequence[Tensor | None]) -> Tensor | None:
+    """Return what comes through the first block and, if there is one, the gate."""
+    road, block = sums[:2]
+    if r.gate is None or road is None or block is None:
+        return block
+    whole = sent(Branch(r.road.end, (*r.gate.members, r.road.end)), r.stream, g)
+    if whole is None:
+        return block
+    return elementwise("add", block, elementwise("sub", whole, road))
+
+
 def local_derivative(r: Residual) -> str:
     """Return ``∂y/∂x`` as the derivation gives it: ``1 + ∂f/∂x``.
 
@@ -120,31 +135,69 @@ def local_derivative(r: Residual) -> str:
     '1/2 + ∂f/∂x'
     """
     names = ["f"] if len(r.blocks) == 1 else [f"f{n + 1}" for n in range(len(r.blocks))]
-    terms = [road_factor(r)]
+    factor = road_factor(r)
+    terms = [f"({factor})" if " " in factor else factor]
     for branch, name in zip(r.blocks, names, strict=True):
         seed = input("·", branch.end.shape, branch.end.dtype)
         if sent(branch, r.stream, seed) is not None:
-            terms.append(f"∂{name}/∂x")
+            terms.append(f"{_scale(branch.end)}∂{name}/∂x")
     return " + ".join(terms)
+
+
+def _scale(end: Tensor) -> str:
+    """Return the weight that a block's result is multiplied by: ``a``, ``diag(g)``."""
+    c = end.op
+    if not isinstance(c, Comprehension) or c.body.fn != "mul":
+        return ""
+    weights = [source(a) for a in end.args if isinstance(source(a).op, Param)]
+    if len(weights) != 1 or not c.is_elementwise:
+        return ""
+    (name,) = leaf_names(weights).values()
+    return f"diag({name}) " if weights[0].ndim else f"{name} "
 
 
 def road_factor(r: Residual) -> str:
     """Return what a cotangent is multiplied by along the road: 1 where it is ``x``."""
     if r.is_identity:
         return "1"
-    inside = {r.stream, *r.road.members}
-    reads = dict.fromkeys(a for m in r.road.members for a in m.args)
+    members = [*_arithmetic(r), *r.road.members]
+    inside = {r.stream, *members}
+    reads = dict.fromkeys(a for m in members for a in m.args)
     outer = [a for a in reads if a not in inside and not isinstance(a.op, Constant)]
-    box = Box(r.road.end, list(r.road.members), [r.stream, *outer])
+    box = Box(r.road.end, members, [r.stream, *outer])
     copy, places = isolated(box)
     seed = input("·", copy.shape, copy.dtype)
     part = reverse([copy], [places[r.stream]], [seed]).cotangents.get(places[r.stream])
     if part is None:
         return "0"
     named = leaf_names([a for a in outer if isinstance(a.op, Param)])
-    names = {places[a]: named.get(a, "s") for a in outer}
+    other = "s" if r.gate is None else "t"
+    names = {places[a]: named.get(a, other) for a in outer}
     text = local_of(part, {**names, places[r.stream]: "x", seed: "·"}).text
     number, dot, divisor = text.partition("·")
     number, divisor = number.strip() or "1", divisor.replace(" ", "")
     plain = dot and not any(c.isalpha() for c in number + divisor)
-    return number + divisor if plain else shortened(text, WIDEST)
+    if plain:
+        return number + divisor
+    if r.projected:  # what a cotangent is multiplied by, transposed
+        return shortened(text, WIDEST)
+    # a factor by itself: the dot stands for what it is multiplied with
+    bare = text.removeprefix("⊙ ").removeprefix("·").removesuffix(" ·")
+    bare = bare if "·" not in bare else text
+    if bare.startswith("(") and bare.endswith(")") and bare.count("(") == 1:
+        bare = bare[1:-1]
+    return shortened(bare, WIDEST)
+
+
+def _arithmetic(r: Residual) -> list[Tensor]:
+    """Return what makes a gate's ``1 − t`` of ``t``, operands first."""
+    found: list[Tensor] = []
+    at = r.gate.end if r.gate is not None else None
+    while at is not None and at.args:
+        c = at.op
+        if not isinstance(c, Comprehension) or c.body.fn not in ("sub", "neg", "add"):
+            break
+        found.insert(0, at)
+        live = [a for a in at.args if a.ndim and source(a).args]
+        at = live[0] if len(live) == 1 else None
+    return found

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import NamedTuple
 
 from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.dtypes import is_float
+from symgrad.declare.ops import FUNCTIONS
 from symgrad.declare.tensor import (
     Constant,
     Input,
@@ -337,6 +339,9 @@ def _title(box: Box, term: Term | None) -> str:
         return _product_title(products, box)
     if _normalises(term):
         return "normalise"
+    known = activation(term, box)
+    if known is not None:
+        return known
     if term.kind == "call":
         return _TITLES.get(term.value, term.value)
     name = op_name(box.head.op)
@@ -349,6 +354,47 @@ def _title(box: Box, term: Term | None) -> str:
     if len(box.members) == 1 or term.kind not in _NUMERIC:
         return _TITLES.get(name, name)
     return ""
+
+
+@cache
+def _activations(rank: int, dtype: str) -> tuple[Tensor, dict[str, Term]]:
+    """Return a place of that many axes, and the terms of activations of it."""
+    place = input("x", (2,) * rank, dtype)
+    terms = {n: local_term(FUNCTIONS[n](place), {place: "x"}) for n in ACTIVATIONS}
+    return place, terms
+
+
+ACTIVATIONS = (
+    "leaky_relu",
+    "silu",
+    "gelu",
+    "mish",
+    "softplus",
+    "elu",
+    "selu",
+    "hardswish",
+)
+
+
+def activation(term: Term, box: Box) -> str | None:
+    """Return the activation that a box is, whatever graph computes it.
+
+    Its term is compared with those of the functions as they are declared; ``erf`` is
+    in no other than GELU (Hendrycks & Gimpel 2016), whose constant may be rounded.
+    """
+    if len(box.sources) != 1 or box.head.shape != box.sources[0].shape:
+        return None
+    if term.kind not in _NUMERIC and term.value != "select" and term.kind != "call":
+        return None
+    (s,) = box.sources
+    place, terms = _activations(s.ndim, s.dtype)
+    own = referring(term, {s: place})
+    for name, known in terms.items():
+        if known is own:
+            return name
+    bodies = [m.op for m in box.members if isinstance(m.op, Comprehension)]
+    gated = term.kind == "mul" and all(c.reduce is None for c in bodies)
+    return "gelu" if gated and any(c.body.fn == "erf" for c in bodies) else None
 
 
 def _is_product(t: Tensor) -> bool:

@@ -2,7 +2,8 @@
 
 A sum is residual if one of its terms is the value ``x`` that another is computed from,
 whatever their order, be ``x`` scaled, padded or projected on the way (He et al. 2015,
-"Deep residual learning"), and wherever blocks are normalised.  Sums that follow each
+"Deep residual learning") or gated, ``t(x) f(x) + (1 − t(x)) x`` (Srivastava et al.
+2015, "Highway networks"), and wherever blocks are normalised.  Sums that follow each
 other along the same stream are a road.
 """
 
@@ -59,6 +60,7 @@ class Residual:
         blocks: the terms that are computed from ``x``.
         rest: other terms, such as a bias.
         projected: does the road multiply by weights?
+        gate: what a gated road, ``(1 − t(x)) ⊙ x``, multiplies ``x`` by.
     """
 
     add: Tensor
@@ -67,6 +69,7 @@ class Residual:
     blocks: tuple[Branch, ...]
     rest: tuple[Tensor, ...]
     projected: bool
+    gate: Branch | None = None
 
     @property
     def is_identity(self) -> bool:
@@ -170,14 +173,41 @@ class _Search:
         if len(live) < 2:
             return None
         for road in sorted(live, key=self.place.__getitem__):
+            for stream, gate in self._gated(road):
+                found = self._blocks(stream, road, live, False)
+                if found:
+                    rest = self._rest(terms, road, found)
+                    branch = Branch(road, (road,))
+                    return Residual(add, stream, branch, found, rest, False, gate)
             for stream, way, projected in self._streams(road):
                 found = self._blocks(stream, road, live, projected)
                 if found:
-                    known = {road, *(b.end for b in found)}
-                    rest = tuple(t for t in terms if t not in known)
+                    rest = self._rest(terms, road, found)
                     branch = Branch(road, way)
                     return Residual(add, stream, branch, found, rest, projected)
         return None
+
+    @staticmethod
+    def _rest(
+        terms: Sequence[Tensor], road: Tensor, blocks: Sequence[Branch]
+    ) -> tuple[Tensor, ...]:
+        known = {road, *(b.end for b in blocks)}
+        return tuple(t for t in terms if t not in known)
+
+    def _gated(self, road: Tensor) -> Iterator[tuple[Tensor, Branch]]:
+        """Return the values that a layer of themselves is multiplied with, and it."""
+        c = road.op
+        if not isinstance(c, Comprehension) or not c.is_elementwise:
+            return
+        if c.body.fn != "mul" or len(road.args) != 2:
+            return
+        for stream, gate in (road.args, road.args[::-1]):
+            if stream not in self.data or stream.shape != road.shape:
+                continue
+            members = self.between(stream, gate) if gate in self.data else ()
+            curved = any(not _is_linear(m) for m in members)
+            if curved and any(_is_layer(m) for m in members):
+                yield stream, Branch(gate, members)
 
     def _blocks(
         self, stream: Tensor, road: Tensor, terms: Sequence[Tensor], projected: bool

@@ -43,7 +43,7 @@ def f(x, name="W"):
         (lambda x: x / 2 + f(x), "1/2 + ∂f/∂x"),
         (lambda x: x @ weight("P") + f(x), "·Pᵀ + ∂f/∂x"),
         (lambda x: f(x) + x @ weight("P"), "·Pᵀ + ∂f/∂x"),
-        (lambda x: x + sg.param("a", ()) * sg.tanh(x), "1 + ∂f/∂x"),
+        (lambda x: x + sg.param("a", ()) * sg.tanh(x), "1 + a ∂f/∂x"),
     ],
 )
 def test_a_residual_sum_is_found(build, derivative):

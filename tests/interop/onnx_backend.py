@@ -1,9 +1,10 @@
 """The ONNX package's own tests of operators, one by one.
 
 ``python -m tests.interop.onnx_backend`` imports every node test, computes it by the
-slow evaluator of ``tests.reference`` and compares with the results that the test holds;
-it prints how many pass and why the others do not.  ``--compiled`` computes by kernels,
-``--write`` notes the names of those that pass, which a test holds on to.
+slow evaluator of ``tests.reference`` (loops by kernels) and compares with the results
+that the test holds; it prints how many pass and why the others do not.  ``--compiled``
+computes by kernels, ``--write`` notes the names of those that pass, which a test holds
+on to.
 
 An operand that has to be known at import (a shape, axes) is given as such; a test all
 of whose operands would be is not counted.
@@ -20,6 +21,8 @@ from pathlib import Path
 import numpy as np
 
 import symgrad as sg
+from symgrad.declare.loop import Scan
+from symgrad.declare.tensor import topological
 from symgrad.interop.onnx_import.public import from_onnx
 from symgrad.interop.onnx_import.values import NeedsConstantError
 from tests.reference import evaluate_graph
@@ -65,7 +68,8 @@ def check(test, compiled=False):
         raise sg.GraphError("all operands would have to be known at import")
     given = model.prepare(arrays)
     outputs = list(model.outputs.values())
-    if compiled:
+    loops = any(isinstance(t.op, Scan) for t in topological(outputs))
+    if compiled or loops:  # the slow evaluator knows statements only
         inputs = list(model.inputs.values())
         params = sg.init(outputs)
         found = sg.compile(inputs, outputs)(*given.values(), params=params)

@@ -134,6 +134,43 @@ def one_node(node, inputs, kind=TensorProto.FLOAT, version=17, rank=1):
     return helper.make_model(graph, opset_imports=imports, ir_version=8)
 
 
+@pytest.mark.parametrize(("kind", "gates"), [("LSTM", 4), ("GRU", 3), ("RNN", 1)])
+def test_recurrent_layers_take_sequences_of_any_length(kind, gates):
+    """Both directions, lengths of their own, as loops; against onnxruntime."""
+    rng, size = np.random.default_rng(0), gates * 4
+    given = {
+        "W": rng.normal(size=(2, size, 3)),
+        "R": rng.normal(size=(2, size, 4)),
+        "B": rng.normal(size=(2, 2 * size)),
+    }
+    names = ["x", *given, "lengths"]
+    node = helper.make_node(kind, names, ["y", "h"], hidden_size=4,
+                            direction="bidirectional")  # fmt: skip
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [node],
+        "g",
+        [
+            value("x", TensorProto.FLOAT, ["time", "batch", 3]),
+            value("lengths", TensorProto.INT32, ["batch"]),
+        ],
+        [value(n, TensorProto.FLOAT, [None] * r) for n, r in (("y", 4), ("h", 3))],
+        [numpy_helper.from_array(a.astype("f"), n) for n, a in given.items()],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)],
+                              ir_version=8)  # fmt: skip
+    model = sg.interop.from_onnx(proto)
+    run = sg.compile(list(model.inputs.values()), model.outputs)
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    for time, batch in ((6, 2), (1, 3)):
+        x = rng.normal(size=(time, batch, 3)).astype("f")
+        lengths = np.array([time, *[max(time - 2, 1)] * (batch - 1)], np.int32)
+        arrays = {"x": x, "lengths": lengths}
+        found = run(x, lengths, params=sg.init(model.outputs))
+        for name, right in zip("yh", session.run(None, arrays), strict=True):
+            np.testing.assert_allclose(found[name], right, 1e-4, 1e-6)
+
+
 def test_errors(tmp_path, monkeypatch):
     with pytest.raises(sg.FormatError, match="no such file"):
         sg.interop.from_onnx(tmp_path / "absent.onnx")

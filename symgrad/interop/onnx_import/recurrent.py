@@ -1,4 +1,4 @@
-"""Recurrent layers, unrolled over the steps of a sequence."""
+"""Recurrent layers as ``sg.scan``: one loop, whatever the length of the sequence."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from symgrad.declare.ops import FUNCTIONS as SG
 from symgrad.errors import GraphError
 from symgrad.interop.onnx_import.nodes import Node, operator
 from symgrad.interop.onnx_import.values import Operand
+from symgrad.transforms.scan import scan
 
 _ACTIVATIONS: dict[str, Callable[[Operand], Operand]] = {
     "Relu": SG["relu"],
@@ -85,41 +86,40 @@ class _Direction:
         return SG["zeros"]((self.x.shape[1], self.hidden), dtype=self.x.dtype)
 
     def run(self) -> tuple[Operand, ...]:
-        steps = self.n.fixed(self.x, 0)
-        kept: list[Any] = [None] * steps
-        for t in range(steps)[:: -1 if self.backward else 1]:
-            h, c = self._step(self.x[t])
-            out = h
-            if self.lengths is not None:
-                live = SG["expand_dims"](self.lengths > t, axis=1)
-                out = SG["where"](live, h, SG["zeros_like"](h))
-                h = SG["where"](live, h, self.h)
-                c = None if c is None else SG["where"](live, c, self.c)
-            self.h, self.c, kept[t] = h, c, out
-        every = SG["stack"](kept)
-        return (every, self.h) if self.c is None else (every, self.h, self.c)
+        start = (self.h,) if self.c is None else (self.h, self.c)
+        places = SG["arange"](self.x.shape[0])
 
-    def _step(self, x: Operand) -> tuple[Operand, Operand | None]:
+        def step(old: Any, element: Any) -> Any:
+            x, place = element
+            new = self._step(x, *old)
+            if self.lengths is None:
+                return new, new[0]
+            live = SG["expand_dims"](self.lengths > place, axis=1)
+            kept = [SG["where"](live, a, b) for a, b in zip(new, old, strict=True)]
+            return tuple(kept), SG["where"](live, new[0], 0.0)
+
+        last, every = scan(step, start, (self.x, places), reverse=self.backward)
+        return every, *last
+
+    def _step(self, x: Operand, h: Operand, c: Any = None) -> tuple[Operand, ...]:
         given = SG["matmul"](x, self.W.T)
         if self.Wb is not None:
             given = given + self.Wb
         if self.n.op == "GRU":
-            return self._gru(given), None
-        total = given + SG["matmul"](self.h, self.R.T)
+            return (self._gru(given, h),)
+        total = given + SG["matmul"](h, self.R.T)
         if self.Rb is not None:
             total = total + self.Rb
         if self.n.op == "RNN":
-            return self.functions[0](total), None
-        return self._lstm(total)
+            return (self.functions[0](total),)
+        return self._lstm(total, c)
 
     def _part(self, t: Operand, k: int) -> Operand:
         return t[..., k * self.hidden : (k + 1) * self.hidden]
 
-    def _lstm(self, total: Operand) -> tuple[Operand, Operand]:
+    def _lstm(self, total: Operand, old: Operand) -> tuple[Operand, Operand]:
         f, g, h = self.functions
         i, o, forget, c = (self._part(total, k) for k in range(4))
-        old = self.c
-        assert old is not None
         if self.P is not None:
             i, forget = (
                 i + self._part(self.P, 0) * old,
@@ -132,7 +132,7 @@ class _Direction:
             o = o + self._part(self.P, 1) * new
         return f(o) * h(new), new
 
-    def _gru(self, given: Operand) -> Operand:
+    def _gru(self, given: Operand, h: Operand) -> Operand:
         f, g = self.functions
         bias = self.Rb
         rows = [self.R[k * self.hidden : (k + 1) * self.hidden] for k in range(3)]
@@ -141,10 +141,10 @@ class _Direction:
             product = SG["matmul"](h, rows[k].T)
             return product if bias is None else product + self._part(bias, k)
 
-        z = f(self._part(given, 0) + again(0, self.h))
-        r = f(self._part(given, 1) + again(1, self.h))
+        z = f(self._part(given, 0) + again(0, h))
+        r = f(self._part(given, 1) + again(1, h))
         if self.n.attr("linear_before_reset", 0):
-            new = g(self._part(given, 2) + r * again(2, self.h))
+            new = g(self._part(given, 2) + r * again(2, h))
         else:
-            new = g(self._part(given, 2) + again(2, r * self.h))
-        return (1 - z) * new + z * self.h
+            new = g(self._part(given, 2) + again(2, r * h))
+        return (1 - z) * new + z * h

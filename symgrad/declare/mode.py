@@ -34,16 +34,15 @@ from symgrad.declare.tensor import (
 )
 from symgrad.errors import ShapeError
 
+#: True while training; never left in a graph that is compiled.
+TRAINING = make(Param("training", False, False), (), (), "bool")
+#: The random key of a training step: a trainer gives it and counts it on.
+KEY = make(Param("training/key", 0, False), (), (), "int64")
+
 
 @dataclass(frozen=True, eq=False)
-class Mode(Param):
-    """A leaf that stands for how a graph is run, and is no parameter of a model."""
-
-
-#: True while training; never left in a graph that is compiled.
-TRAINING = make(Mode("training", False, False), (), (), "bool")
-#: The random key of a training step: a trainer gives it and counts it on.
-KEY = make(Mode("training/key", 0, False), (), (), "int64")
+class Chance(Param):
+    """A leaf for one use of the random key; never left in a graph that is compiled."""
 
 
 def chance() -> Tensor:
@@ -52,7 +51,12 @@ def chance() -> Tensor:
     Uses differ by their scopes, and in one scope by their order in the graph; so the
     same model has the same keys wherever it is declared.
     """
-    return make(Mode("training/key", 0, False), (), (), "int64")
+    return make(Chance("training/key", 0, False), (), (), "int64")
+
+
+def is_mode(node: Tensor) -> bool:
+    """Return True for leaves that say how a graph is run: no parameters of a model."""
+    return node is TRAINING or node is KEY or isinstance(node.op, Chance)
 
 
 def choose(training: Tensor, evaluation: Tensor) -> Tensor:
@@ -109,9 +113,12 @@ def following(p: Tensor) -> Tensor | None:
 def in_mode(outputs: Sequence[Tensor], training: bool) -> list[Tensor]:
     """Return the outputs as they are in training, or in evaluation."""
     order = topological(outputs)
-    if not any(isinstance(node.op, Mode) for node in order):
+    if not any(map(is_mode, order)):
         return list(outputs)
-    found: dict[Tensor, Tensor] = {TRAINING: constant(training), **_keys(order)}
+    found: dict[Tensor, Tensor] = {
+        TRAINING: constant(training),
+        **_keys(order, training),
+    }
     for node in order:
         if node in found:
             continue
@@ -123,17 +130,22 @@ def in_mode(outputs: Sequence[Tensor], training: bool) -> list[Tensor]:
     return [found[t] for t in outputs]
 
 
-def _keys(order: Sequence[Tensor]) -> dict[Tensor, Tensor]:
-    """Return each use of chance -> its key, made of the step's and of its scope."""
+def _keys(order: Sequence[Tensor], training: bool) -> dict[Tensor, Tensor]:
+    """Return each use of chance -> its key, made of the step's and of its scope.
+
+    In evaluation nothing depends on them; a loop's body may hold on to one.
+    """
     seen: Counter[str] = Counter()
     keys: dict[Tensor, Tensor] = {}
     for node in order:
-        if isinstance(node.op, Mode) and node is not TRAINING and node is not KEY:
-            number = seen[node.scope]
-            seen[node.scope] += 1
-            text = f"{node.scope}\0{number}" if number else node.scope
-            digest = hashlib.blake2b(text.encode(), digest_size=4).digest()
-            keys[node] = random.fold_in(KEY, int.from_bytes(digest, "little"))
+        if not isinstance(node.op, Chance):
+            continue
+        number = seen[node.scope]
+        seen[node.scope] += 1
+        text = f"{node.scope}\0{number}" if number else node.scope
+        digest = hashlib.blake2b(text.encode(), digest_size=4).digest()
+        own = random.fold_in(KEY, int.from_bytes(digest, "little"))
+        keys[node] = own if training else constant(0)
     return keys
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from symgrad.declare.mode import Mode
+from symgrad.declare.mode import is_mode
 from symgrad.declare.ops import FUNCTIONS
 from symgrad.declare.ops.contract import matmul
 from symgrad.declare.rebuild import rebuilt
@@ -102,7 +102,7 @@ def adapt(t: Any, change: Callable[[Tensor], Tensor | None]) -> Any:
     leaves = flatten(t)
     found: dict[Tensor, Tensor] = {}
     for p in topological(leaves):
-        if not isinstance(p.op, Param) or isinstance(p.op, Mode):
+        if not isinstance(p.op, Param) or is_mode(p):
             continue
         new = change(p)
         if new is None:

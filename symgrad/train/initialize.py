@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from symgrad.declare.mode import Mode
+from symgrad.declare.mode import is_mode
 from symgrad.declare.tensor import Param, Tensor, print_shape, topological
 from symgrad.derivation.reverse import flatten
 from symgrad.errors import DTypeError, GraphError, ShapeError
@@ -69,9 +69,7 @@ def parameters(t: Any) -> list[Tensor]:
         if not isinstance(leaf, Tensor):
             raise GraphError(f"expected tensors, not {type(leaf).__name__} {leaf!r}")
     found = [
-        n
-        for n in topological(flatten(t))
-        if isinstance(n.op, Param) and not isinstance(n.op, Mode)
+        n for n in topological(flatten(t)) if isinstance(n.op, Param) and not is_mode(n)
     ]
     check_names(found)
     return found

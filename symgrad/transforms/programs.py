@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from symgrad.declare.mode import in_mode
 from symgrad.declare.tensor import Input, Param, Tensor, input, topological
 from symgrad.errors import GraphError
 from symgrad.transforms import tracing
@@ -288,6 +289,7 @@ class Function:
         with tracing.active():
             result = self.inline(*everything, **named)
         tensors, form = tracing.outputs(result, function_name(self.fun))
+        tensors = in_mode(tensors, training=False)
         _check_leaves(function_name(self.fun), inputs, tensors)
         outputs = tensors[0] if form is LEAF else tensors
         return Compiled(compile(inputs, outputs), tree, leaves, kinds, form)

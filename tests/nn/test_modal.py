@@ -115,6 +115,33 @@ def test_a_loop_of_ones_own_trains_as_a_trainer(made):
         step(*arrays, params=params)
 
 
+def test_functions_are_computed_as_in_evaluation():
+    ones = np.ones((2, 5))
+    f = sg.jit(lambda x: nn.dropout(x, 0.5) * 2)
+    np.testing.assert_array_equal(f(ones), 2 * ones)
+    g = sg.grad(lambda x: sg.sum(nn.dropout(x * x, 0.5)))
+    np.testing.assert_array_equal(g(ones), 2 * ones)
+
+
+def test_dropout_in_a_loop():
+    x = rows(50)
+    start = sg.constant(np.zeros(50))
+    total, _ = sg.scan(lambda c, row: (c + nn.dropout(row, 0.5), None), start, x)
+    ones = np.ones((4, 50))
+    assert (sg.compile([x], total)(ones) == 4).all()
+    run = sg.compile([x], total, training=True)
+    assert set(run(ones, params={"training/key": 2})) == {0.0, 8.0}  # one for all steps
+
+
+def test_a_program_with_chance_is_saved(tmp_path):
+    x = rows(50)
+    run = sg.compile([x], nn.dropout(x, 0.5), training=True)
+    run.save(tmp_path / "run")
+    given = np.ones((2, 50)), {"training/key": 3}
+    again = sg.load(tmp_path / "run")(given[0], params=given[1])
+    np.testing.assert_array_equal(again, run(given[0], params=given[1]))
+
+
 def test_updates_in_training_mode():
     x = rows(4)
     states = nn.state_updates(nn.batch_norm(x, scale=False, bias=False))

@@ -251,19 +251,6 @@ def jvp(fun: Callable[..., Any], has_aux: bool) -> Callable[..., Any]:
     return derived
 
 
-def vjp(fun: Callable[..., Any], has_aux: bool) -> Callable[..., Any]:
-    """Return the function of ``(primals, cotangents)`` that gives cotangents."""
-
-    def derived(primals: Any, cotangents: Any) -> Any:
-        traced = call_at("sg.vjp", fun, primals, {}, _all(primals), has_aux)
-        point = traced.point
-        seeds = match("sg.vjp", "cotangent", cotangents, traced.form, traced.outputs)
-        found = pull(traced.outputs, point.inputs, seeds)
-        return unflatten(point.tree, point.resolve(found))
-
-    return derived
-
-
 def hvp(fun: Callable[..., Any]) -> Callable[..., Any]:
     """Return the function of ``(primals, tangents)`` that gives Hessian times vector.
 

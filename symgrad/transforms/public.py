@@ -11,7 +11,7 @@ from typing import Any
 
 from symgrad.derivation import reverse
 from symgrad.errors import GraphError
-from symgrad.transforms import differentiate, vectorize
+from symgrad.transforms import differentiate, pullback, vectorize
 from symgrad.transforms import jacobian as closed_form
 from symgrad.transforms.arguments import as_key
 from symgrad.transforms.programs import Function, check_callable, function_name
@@ -196,7 +196,9 @@ def vjp(fun: Any, *primals: Any, has_aux: bool = False, **named: Any) -> Any:
         ``(value, pull, aux)``, where ``pull`` takes cotangents in the structure of the
         value and returns a tuple with those of every argument.
 
-    ``pull`` is a program of its own, which computes the value again.
+    ``pull`` is a program of the backward pass alone: what that reads of the forward
+    pass is kept.  It reads the arrays of the arguments where they are: they must
+    not change before it is called.
 
     Raises:
         GraphError, ShapeError: the cotangents do not fit the value, naming where.
@@ -213,14 +215,7 @@ def vjp(fun: Any, *primals: Any, has_aux: bool = False, **named: Any) -> Any:
             f"sg.vjp of a function takes no keyword argument {next(iter(named))!r}; "
             "give its arguments by position"
         )
-    value = jit(fun)(*primals)
-    inline = differentiate.vjp(fun, has_aux)
-    program = Function(inline, fun, ("vjp", has_aux), inline)
-
-    def pull(cotangents: Any) -> Any:
-        return program(primals, cotangents)
-
-    return (value[0], pull, value[1]) if has_aux else (value, pull)
+    return pullback.vjp(fun, primals, has_aux)
 
 
 def hvp(

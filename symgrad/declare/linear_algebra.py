@@ -9,6 +9,7 @@ cholesky          A                L, lower triangular, L Lᵀ = (A + Aᵀ)/2
 inv               A                A⁻¹
 solve             A, B             A⁻¹ B
 det               A                det A
+cofactor          A                its cofactors, det A · A⁻ᵀ if it is regular
 logabsdet         A                log |det A|
 signdet           A                the sign of det A: -1, 0 or 1
 

@@ -111,6 +111,7 @@ def _statement(t: Tensor, args: Sequence[Array], sizes: Mapping[str, int]) -> Ar
 
 
 def _matrices(t: Tensor, args: Sequence[Array], sizes: Mapping[str, int]) -> Array:
+    import jax.numpy as jnp
     from jax.numpy import linalg, swapaxes
 
     op: LinearAlgebra = t.op  # type: ignore[assignment]
@@ -122,6 +123,11 @@ def _matrices(t: Tensor, args: Sequence[Array], sizes: Mapping[str, int]) -> Arr
             return linalg.slogdet(a)[0]
         case "logabsdet":
             return linalg.slogdet(a)[1]
+        case "cofactor":  # Stewart, "On the adjugate matrix" (1998)
+            u, s, v = linalg.svd(a)
+            others = jnp.where(jnp.eye(a.shape[-1], dtype=bool), 1, s[..., None, :])
+            sign = (linalg.det(u) * linalg.det(v))[..., None, None]
+            return sign * (u * others.prod(-1)[..., None, :]) @ v
         case "inv" | "solve" | "det":
             return getattr(linalg, op.name)(*args)
     raise CompileError(f"JAX has nothing for {t.describe()}")

@@ -19,6 +19,7 @@ from symgrad.notation.terms import MINUS, Term, axis, fresh, power_parts, ref
 At = Callable[[Tensor, tuple[Term, ...]], Term]
 #: Whether a node is known to be a symmetric matrix.
 Known = Callable[[Tensor], bool]
+SHOWN = ("inv", "cholesky", "solve", "det", "cofactor", "logabsdet", "signdet")
 INVERSES = ("inv", "symmetric inv")
 
 
@@ -29,13 +30,18 @@ def linear_algebra(t: Tensor, at: At, symmetric: bool) -> Term:
     """
     assert isinstance(t.op, LinearAlgebra)
     own = tuple(axis(a) for a in range(t.ndim))
-    if t.op.name not in ("inv", "cholesky", "solve", "det", "logabsdet", "signdet"):
+    if t.op.name not in SHOWN:
         return ref(t, own)
     a = t.args[0]
     batch = own[: a.ndim - 2]
     rows, columns = fresh(2)
     body = at(a, (*batch, axis(rows), axis(columns)))
     extents = a.shape[-2:]
+    if t.op.name == "cofactor":  # det A · A⁻ᵀ
+        both = zip(("det", INVERSES[symmetric]), ((), own[:-3:-1]), strict=True)
+        axes = (rows, columns)
+        parts = (matrix_function(n, axes, extents, body, p) for n, p in both)
+        return algebra.mul(*parts)
     if t.op.name != "solve":
         places = own[a.ndim - 2 :]
         name = INVERSES[symmetric] if t.op.name == "inv" else t.op.name

@@ -15,7 +15,7 @@ from symgrad.declare.comprehension import Comprehension, along
 from symgrad.declare.linear_algebra import LinearAlgebra
 from symgrad.declare.ops.create import eye
 from symgrad.declare.ops.linalg import diagonal
-from symgrad.declare.ops.shape import broadcast_to
+from symgrad.declare.ops.shape import broadcast_to, matrix_transpose
 from symgrad.declare.tensor import Tensor, constant, exact_scope, make, topological
 from symgrad.simplification.nodes import with_args
 
@@ -133,10 +133,56 @@ def _logabsdet(a: Tensor) -> Tensor:
     return _repeated(reduction("sum", logarithms, [entries.ndim - 1]), a)
 
 
+def _cofactor(a: Tensor) -> Tensor:
+    """Return the cofactors of any matrix, from its LU factorization.
+
+    With ``A P = L U`` they are ``det P · (B⁻¹ adj L)ᵀ``, where ``B P = U``.  Solving
+    ``L y = e_j`` without dividing gives the adjugate of ``L``, whatever its diagonal
+    ``l``: ``adj(L)_ij = Π_{k<j} l_k · (I + N)⁻¹_ij · Π_{k>i} l_k`` with
+    ``N_ij = L_ij Π_{j<k<i} l_k`` below the diagonal.
+    """
+    t = underlying(a).tensor
+    lu, pivots = _lu(t)
+    row, column = (iota(t.ndim - d, t.shape) for d in (2, 1))
+    below = elementwise("lt", column, row)
+    unit = broadcast_to(eye(t.shape[-1], t.dtype), t.shape)  # type: ignore[arg-type]
+    between = _products(lu, lambda i, j, k: [("lt", j, k), ("lt", k, i)], "and")
+    sides = _products(lu, lambda i, j, k: [("lt", k, j), ("lt", i, k)], "or")
+    lower = elementwise("mul", lu, between)
+    lower = elementwise("add", elementwise("select", below, lower, 0), unit)
+    solve = LinearAlgebra("triangular_solve")
+    inner = make(solve, [lower, unit], t.shape, t.dtype)
+    adjugate = elementwise("select", elementwise("le", column, row), inner, 0)
+    adjugate = elementwise("mul", adjugate, sides)
+    upper = elementwise("select", elementwise("lt", row, column), lu, unit)
+    op = LinearAlgebra("lu_solve")
+    found = make(op, [upper, pivots, adjugate], t.shape, t.dtype)
+    parity = _parity(pivots, found)
+    index = [along(d) for d in range(parity.ndim)]
+    signs = movement("expand_dims", parity, (*parity.shape, 1, 1), index)
+    found = elementwise("mul", found, signs)
+    return found if underlying(a).transposed else matrix_transpose(found)
+
+
+def _products(
+    lu: Tensor, tests: Callable[..., list[tuple[str, Tensor, Tensor]]], joined: str
+) -> Tensor:
+    """Return for each ``i, j`` the product of the pivots ``k`` that pass the tests."""
+    entries, rank = diagonal(lu), lu.ndim
+    shape = (*lu.shape, lu.shape[-1])
+    index = [*map(along, range(rank - 2)), along(rank)]
+    every = movement("broadcast_to", entries, shape, index)
+    places = (iota(d, shape) for d in (rank - 2, rank - 1, rank))
+    chosen = elementwise(joined, *(elementwise(*test) for test in tests(*places)))
+    kept = elementwise("select", chosen, every, 1.0)
+    return reduction("prod", kept, [rank])
+
+
 _RULES: dict[str, Callable[..., Tensor]] = {
     "solve": _solve,
     "inv": _inv,
     "det": _det,
+    "cofactor": _cofactor,
     "signdet": _signdet,
     "logabsdet": _logabsdet,
 }

@@ -44,7 +44,7 @@ def untransposed(t: Tensor) -> Tensor | None:
 
 
 def _on(name: str, a: Tensor) -> Tensor:
-    shape = a.shape if name == "inv" else a.shape[:-2]
+    shape = a.shape if name in ("inv", "cofactor") else a.shape[:-2]
     return make(LinearAlgebra(name), [a], shape, a.dtype)
 
 
@@ -53,10 +53,13 @@ def transpose_outwards(t: Tensor, facts: Facts) -> Tensor | None:
     del facts
     name = name_of(t)
     inner = untransposed(t.args[0])
-    if inner is None or name not in ("inv", "det", "logabsdet", "signdet"):
+    if inner is None or name not in _TRANSPOSED:
         return None
     found = _on(name, inner)
-    return matrix_transpose(found) if name == "inv" else found
+    return found if found.ndim < t.args[0].ndim else matrix_transpose(found)
+
+
+_TRANSPOSED = ("inv", "cofactor", "det", "logabsdet", "signdet")
 
 
 def repeated_outwards(t: Tensor, facts: Facts) -> Tensor | None:
@@ -188,6 +191,39 @@ def determinant_cancels(t: Tensor, facts: Facts) -> Tensor | None:
     return None
 
 
+def cofactors_over_determinant(t: Tensor, facts: Facts) -> Tensor | None:
+    """``(x/det A)·cof A`` is ``x·A⁻ᵀ``: the derivative of ``log(det A)``."""
+    del facts
+    for scalar, c in (operands(t), operands(t)[::-1]):
+        turned = untransposed(c)
+        a = (c if turned is None else turned).args
+        if name_of(c if turned is None else turned) != "cofactor":
+            continue
+        x = _without_divisor(scalar, _on("det", a[0]))
+        if x is not None:
+            inverse = inv(a[0])
+            other = matrix_transpose(inverse) if turned is None else inverse
+            return build.broadcast_to(build.elementwise("mul", x, other), t.shape)
+    return None
+
+
+def _without_divisor(t: Tensor, below: Tensor) -> Tensor | None:
+    """Return ``x`` of ``x/below``, or ``-x``, also where that is repeated."""
+    match function(t):
+        case "div" if operands(t)[1] is below:
+            return operands(t)[0]
+        case "neg":
+            x = _without_divisor(operands(t)[0], below)
+            return None if x is None else build.elementwise("neg", x)
+    if kind(t) != "movement" or statement(t).guards or len(t.args) != 1:
+        return None
+    x = _without_divisor(source(t), below)
+    if x is None or not x.shape:
+        return x
+    index = statement(t).reads[statement(t).body.value].index
+    return build.movement("broadcast_to", x, t.shape, list(index))
+
+
 MATRIX = (
     Rule("repeated_outwards", repeated_outwards),
     Rule("transpose_outwards", transpose_outwards),
@@ -198,5 +234,8 @@ PRODUCT = (Rule("inverse_product", inverse_product),)
 #: Function -> the rules for it where an operand is a determinant, or made of one.
 ELEMENTWISE = {
     "log": (Rule("log_determinant", log_determinant),),
-    "mul": (Rule("determinant_cancels", determinant_cancels),),
+    "mul": (
+        Rule("determinant_cancels", determinant_cancels),
+        Rule("cofactors_over_determinant", cofactors_over_determinant),
+    ),
 }

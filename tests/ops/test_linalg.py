@@ -314,3 +314,51 @@ ERRORS = [
 def test_what_does_not_fit(make, message):
     with pytest.raises(sg.SymgradError, match=message):
         make()
+
+
+def cofactors(a):
+    """Return cofactors by minors."""
+    found = np.empty_like(a)
+    for i, j in np.ndindex(a.shape):
+        minor = np.delete(np.delete(a, i, 0), j, 1)
+        found[i, j] = (-1) ** (i + j) * np.linalg.det(minor)
+    return found
+
+
+@pytest.mark.parametrize("deficit", [0, 1, 2, 3])
+@pytest.mark.parametrize("backend", ["numba", "jax"])
+def test_the_gradient_of_a_determinant_is_right_at_any_rank(deficit, backend):
+    A = sg.input("A", ("b", "n", "n"), "float64")
+    slope = sg.grad(sg.sum(sg.linalg.det(A)), A)
+    program = sg.compile([A], slope, backend=backend)
+    rng = np.random.default_rng(deficit)
+    for n in (1, 2, 3, 6):
+        rank = max(n - deficit, 0)
+        a = rng.normal(size=(2, n, rank)) @ rng.normal(size=(2, rank, n))
+        wanted = np.stack([cofactors(m) for m in a])
+        np.testing.assert_allclose(program(a), wanted, 1e-10, 1e-10)
+
+
+@pytest.mark.parametrize(
+    "a",
+    [
+        np.zeros((3, 3)),
+        np.ones((3, 3)),
+        np.diag([1.0, 0, 2]),
+        np.diag([0, 0, 2.0]),
+        np.array([[0.0, 1], [0, 0]]),
+        np.array([[1.0, 2, 3], [0, 0, 0], [4, 5, 6]]),
+    ],
+    ids=range(6),
+)
+def test_cofactors_of_exactly_singular_matrices(a):
+    (found,) = run([a], lambda m: [sg.grad(sg.linalg.det(m), m)])
+    np.testing.assert_allclose(found, cofactors(a), atol=1e-15)
+
+
+def test_the_logarithm_of_a_determinant_needs_no_cofactors():
+    A = sg.input("A", ("n", "n"), "float64")
+    slope = sg.grad(sg.log(sg.linalg.det(A)), A)
+    assert sg.formula(slope) == "A⁻ᵀ"
+    assert "cofactor" not in str(sg.simplify(slope).op)
+    assert sg.formula(sg.grad(sg.linalg.det(A) ** 2, A)) == "2 det(A)² A⁻ᵀ"

@@ -136,9 +136,10 @@ def solve(x1: Any, x2: Any, /) -> Tensor:
 def det(x: Any, /) -> Tensor:
     """Return the determinants of square matrices (…, n, n), of shape (…).
 
-    It is 0 for a singular matrix, where the derivative, ``det(A) A⁻ᵀ``, is NaN; of
-    large matrices it over- or underflows: ``slogdet`` does not.  ``log(det(A))`` is
-    computed as by ``slogdet``.
+    It is 0 for a singular matrix.  The derivative is the matrix of cofactors,
+    ``det(A) A⁻ᵀ`` where that exists, and right for singular matrices of any rank; their
+    second derivative is NaN.  Of large matrices a determinant over- or underflows:
+    ``slogdet`` does not.  ``log(det(A))`` is computed as by ``slogdet``.
 
     Raises:
         ShapeError: ``x`` is not square.
@@ -152,6 +153,24 @@ def det(x: Any, /) -> Tensor:
     """
     a = _square("det", x)
     return _apply("det", [a], a.shape[:-2])
+
+
+def cofactor(x: Any, /) -> Tensor:
+    """Return the cofactors of square matrices (…, n, n), also of singular ones.
+
+    They are ``∂det(A)/∂A``, and ``det(A) A⁻ᵀ`` where there is an inverse.
+
+    Raises:
+        ShapeError: ``x`` is not square.
+
+    >>> import symgrad as sg
+    >>> A = sg.input("A", (2, 2))
+    >>> sg.compile([A], cofactor(A))([[1.0, 2.0], [2.0, 4.0]])
+    array([[ 4., -2.],
+           [-2.,  1.]], dtype=float32)
+    """
+    a = _square("cofactor", x)
+    return _apply("cofactor", [a], a.shape)
 
 
 def slogdet(x: Any, /) -> SlogdetResult:
@@ -317,6 +336,7 @@ OPERATIONS = {
     "inv": Operation(1, inv),
     "solve": Operation(2, solve),
     "det": Operation(1, det),
+    "cofactor": Operation(1, cofactor),
     "logabsdet": Operation(1, lambda x: slogdet(x).logabsdet),
     "signdet": Operation(1, lambda x: slogdet(x).sign),
 }

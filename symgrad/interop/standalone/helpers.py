@@ -180,6 +180,14 @@ def det(a: np.ndarray) -> np.ndarray:  # noqa: D103
     return np.asarray(np.linalg.det(a))
 
 
+def cofactor(a: np.ndarray) -> np.ndarray:
+    """Return cofactors, as Stewart, "On the adjugate matrix" (1998)."""
+    u, s, v = np.linalg.svd(a)
+    others = np.where(np.eye(a.shape[-1], dtype=bool), 1, s[..., None, :])
+    sign = (np.linalg.det(u) * np.linalg.det(v))[..., None, None]
+    return np.asarray(sign * (u * others.prod(-1)[..., None, :]) @ v, a.dtype)
+
+
 def signdet(a: np.ndarray) -> np.ndarray:  # noqa: D103
     return np.asarray(np.linalg.slogdet(a)[0])
 
@@ -195,7 +203,8 @@ SCALAR: dict[str, Any] = {
               threefry, fold_bits)
 }  # fmt: skip
 MATRIX: dict[str, Any] = {
-    f.__name__: f for f in (each_matrix, cholesky, inv, solve, det, signdet, logabsdet)
+    f.__name__: f
+    for f in (each_matrix, cholesky, inv, solve, det, cofactor, signdet, logabsdet)
 }
 
 

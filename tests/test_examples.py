@@ -57,6 +57,14 @@ def test_the_closed_forms(capsys):
     assert out.rstrip().endswith("[0.   0.25 0.  ]")
 
 
+def test_the_gaussian_process(capsys):
+    example = runpy.run_path(str(ROOT / "examples" / "gaussian_process.py"))
+    found, history = example["main"](points=25, steps=25)
+    assert history[-1] > history[0] + 5
+    assert 0.03 < found[2] < 0.3  # the noise is 0.1
+    assert "∂/∂K     = (K⁻ᵀ y yᵀ K⁻ᵀ − K⁻ᵀ) / 2" in capsys.readouterr().out
+
+
 def test_the_pictures(tmp_path, capsys):
     example = runpy.run_path(str(ROOT / "examples" / "pictures.py"))
     example["main"](tmp_path, layers=2, blocks=2, suffix=".dot")

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from symgrad.closedform.shorter import shorter
 from symgrad.declare.scalar import INFIX, Expr
 
 _MATH = """
@@ -61,6 +62,7 @@ def source(parameters: Sequence[str], outputs: Outputs) -> str | None:
     giving infinity or NaN, the compiled program has to be asked.
     """
     names = parameters if are_plain(parameters) else numbered(parameters)
+    outputs = _shortened(outputs, _uses(outputs))
     writer = _Writer(dict(zip(parameters, names, strict=True)), outputs)
     try:
         result = writer.structure(outputs)
@@ -128,6 +130,12 @@ def guarded(
 def _executed(text: str, space: dict[str, Any]) -> Callable[..., Any]:
     exec(compile(text, "<derivative>", "exec"), space)  # noqa: S102  our own text
     return space["derivative"]
+
+
+def _shortened(outputs: Outputs, uses: Counter[Expr]) -> Outputs:
+    if isinstance(outputs, list):
+        return [_shortened(part, uses) for part in outputs]
+    return shorter(outputs, uses)
 
 
 def _uses(outputs: Outputs) -> Counter[Expr]:

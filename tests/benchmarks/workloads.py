@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from . import derivatives, models
+from . import adbench, derivatives, models
 
 LEARNING_RATE = 0.1
 
@@ -85,6 +85,12 @@ def mlp(*widths, batch):
 def derivative(name, title, task, arrays, elements, flops=0):
     """A derivative: so many numbers read and written, and this arithmetic."""
     return Workload(name, title, task, arrays, 8 * elements, flops, "derivatives")
+
+
+def objective(name, title, arrays, elements, flops):
+    """The derivative of an objective, by what its task says."""
+    task = name.replace("-", "_")
+    return Workload(name, title, task, arrays, 8 * elements, flops, "objectives")
 
 
 def model(name, title, task, arrays, flops):
@@ -239,6 +245,41 @@ WORKLOADS = {
             derivatives.arm_arrays,
             24,
             200,
+        ),
+        objective(
+            "adbench-gmm",
+            "ADBench: gradient of a mixture of 25 Gaussians, 1000×10",
+            adbench.gmm_arrays,
+            13_300,
+            1000 * 25 * (10 * 10 * 4 + 10 * 8),
+        ),
+        objective(
+            "adbench-ba",
+            "ADBench: Jacobian of bundle adjustment, 3184 observations",
+            adbench.bundle_arrays,
+            3184 * (17 + 45),
+            3184 * 600,
+        ),
+        objective(
+            "adbench-lstm",
+            "ADBench: gradient of an LSTM, 2 layers of 14, 1024 letters",
+            adbench.lstm_arrays,
+            15_000,
+            1024 * 14 * 2 * 150,
+        ),
+        objective(
+            "gaussian-process",
+            "gradient of a Gaussian process's likelihood, n = 300",
+            adbench.process_arrays,
+            600,
+            300**3 * 2,
+        ),
+        objective(
+            "logdet",
+            "gradient of log |det A|, n = 300",
+            adbench.matrix_arrays,
+            2 * 300**2,
+            300**3 * 2,
         ),
     )
 }

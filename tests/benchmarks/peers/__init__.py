@@ -27,7 +27,15 @@ DERIVATIVES = {
     for name in ("symgrad", "jax", "torch", "casadi", "sympy", "numpy")
 }
 
-FAMILIES = {"operations": MODULES, "models": MODELS, "derivatives": DERIVATIVES}
+#: ADBench's objectives and linear algebra: one text that both of these run.
+OBJECTIVES = {name: f"{name}_objectives" for name in ("symgrad", "jax")}
+
+FAMILIES = {
+    "operations": MODULES,
+    "models": MODELS,
+    "derivatives": DERIVATIVES,
+    "objectives": OBJECTIVES,
+}
 
 
 @dataclass(frozen=True)

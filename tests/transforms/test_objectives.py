@@ -39,8 +39,10 @@ def test_bundle_adjustment_has_a_sparse_jacobian():
         sg.constant(rng.normal(size=(observations, 2))),
     )
     values = [rng.normal(size=(cameras, 11)), rng.normal(size=(points, 3)) + 5]
-    found = sg.sparse_jacobian(residuals, cams)(*values)
+    sparse = sg.sparse_jacobian(residuals, cams)
+    found = sparse.compile([cams, where])(*values)
     dense = sg.compile([cams, where], sg.jacobian(residuals, cams))(*values)
     dense = dense.reshape(observations * 3, cameras * 11)
     np.testing.assert_allclose(found.toarray(), dense, 1e-12)
     assert found.nnz <= observations * 3 * 11
+    assert sparse.products <= 11  # a camera's numbers, all cameras at once

@@ -222,6 +222,14 @@ def siblings(order: Iterable[Tensor]) -> dict[tuple, list[Tensor]]:
     return found
 
 
+def grouped(outputs: Sequence[Tensor]) -> list[list[Tensor]]:
+    """Return the nodes of a graph, operands first; siblings are one entry."""
+    order = topological(outputs)
+    together = siblings(order)
+    groups = [together.get(sibling_key(t), [t]) for t in order]
+    return [g for g, t in zip(groups, order, strict=True) if g[0] is t]
+
+
 def sibling_key(t: Tensor) -> tuple:
     """Return what the results of one loop on the same operands have in common."""
     if not isinstance(t.op, Scan):

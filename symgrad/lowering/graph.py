@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from symgrad.declare.bodies import sibling_key, siblings
+from symgrad.declare.bodies import grouped
 from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.dims import evaluate
 from symgrad.declare.linear_algebra import LinearAlgebra
@@ -17,7 +17,6 @@ from symgrad.declare.tensor import (
     Reshape,
     SizeOf,
     Tensor,
-    topological,
 )
 from symgrad.errors import CompileError
 from symgrad.extras import optional
@@ -50,22 +49,20 @@ def evaluate_graph(
     trace it; element types are the declared ones as far as JAX's settings allow.
     """
     known: dict[Tensor, Array] = dict(leaves)
-    order = topological(outputs)
-    together = siblings(order)
 
     def step(values: Sequence[Tensor], given: Mapping[Tensor, Array]) -> list[Array]:
         return evaluate_graph(values, given, sizes, watch)
 
-    for t in order:
-        args = [known[a] for a in t.args]
-        if t not in known and isinstance(t.op, Scan):
-            results = together[sibling_key(t)]
-            found = loop_results(results, args, sizes, step, watch is not None)
-            known.update(zip(results, found, strict=True))
-        elif t not in known:
-            known[t] = _node(t, args, sizes)
+    for group in grouped(outputs):
+        args = [known[a] for a in group[0].args]
+        if isinstance(group[0].op, Scan):
+            found = loop_results(group, args, sizes, step, watch is not None)
+            known.update(zip(group, found, strict=True))
+        elif group[0] not in known:
+            known[group[0]] = _node(group[0], args, sizes)
         if watch is not None:
-            watch(t, known[t])
+            for t in group:
+                watch(t, known[t])
     return [known[t] for t in outputs]
 
 

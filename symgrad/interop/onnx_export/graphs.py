@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from symgrad.declare.bodies import needed, number_of, sibling_key, siblings
+from symgrad.declare.bodies import grouped, needed, number_of
 from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.loop import Loop, Scan, Stacked, States
 from symgrad.declare.tensor import (
@@ -16,7 +16,6 @@ from symgrad.declare.tensor import (
     Reshape,
     SizeOf,
     Tensor,
-    topological,
 )
 from symgrad.errors import GraphError
 from symgrad.interop.onnx_export.builder import TYPES, Builder
@@ -36,16 +35,13 @@ def add_graph(
         known: tensors whose values are there; others are added.
         arrays: those of parameters, by name.
     """
-    order = topological(outputs)
-    together = siblings(order)
-    for t in order:
+    for group in grouped(outputs):
+        t = group[0]
         if t in known:
             continue
         args = [known[a] for a in t.args]
         if isinstance(t.op, Scan):
-            results = together[sibling_key(t)]
-            found = _add_loop(b, results, args)
-            known.update(zip(results, found, strict=True))
+            known.update(zip(group, _add_loop(b, group, args), strict=True))
         else:
             known[t] = _node(b, t, args, arrays)
     return [known[t] for t in outputs]

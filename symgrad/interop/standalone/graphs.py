@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from symgrad.declare import scalar
-from symgrad.declare.bodies import needed, sibling_key, siblings
+from symgrad.declare.bodies import grouped, needed
 from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.dims import Size
 from symgrad.declare.linear_algebra import LinearAlgebra
 from symgrad.declare.loop import Loop, Scan, Stacked, States
-from symgrad.declare.tensor import Constant, Reshape, SizeOf, Tensor, topological
+from symgrad.declare.tensor import Constant, Reshape, SizeOf, Tensor
 from symgrad.errors import GraphError
 from symgrad.interop.standalone.helpers import MATRIX, texts, with_called
 from symgrad.interop.standalone.statements import Kernel, einsum, size_text
@@ -51,18 +51,16 @@ class Pieces:
             outputs: the tensors.
             names: tensors that have a variable, with its name; others are added.
         """
-        order = topological(outputs)
-        together = siblings(order)
         found: list[str] = []
-        for t in order:
+        for group in grouped(outputs):
+            t = group[0]
             if t in names:
                 continue
             args = [names[a] for a in t.args]
             if isinstance(t.op, Scan):
-                results = together[sibling_key(t)]
-                made = [f"t{len(names) + n}" for n in range(len(results))]
-                names.update(zip(results, made, strict=True))
-                found += self._loop(results, made, args)
+                made = [f"t{len(names) + n}" for n in range(len(group))]
+                names.update(zip(group, made, strict=True))
+                found += self._loop(group, made, args)
             elif isinstance(t.op, Constant):
                 text = _array_text(t.op.value)
                 names[t] = self.constants.setdefault(text, f"C{len(self.constants)}")

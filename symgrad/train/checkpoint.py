@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from symgrad.errors import FormatError
+from symgrad.files import remove_unfinished
 from symgrad.serialize.container import Kind
 
 FILE = Kind("symgrad training run", 1, "a training run that trainer.save")
@@ -22,6 +24,7 @@ def write(
 ) -> None:
     """Write arrays and facts (anything JSON can say), replacing a file in one step."""
     FILE.write(path, arrays, {"facts": json.dumps(facts)})
+    remove_unfinished(Path(path))
 
 
 def read(path: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -301,6 +301,27 @@ def test_ctrl_c_at_any_time_leaves_a_run_that_goes_on_exactly(
     assert list(tmp_path.iterdir()) in ([path], [])
 
 
+def test_a_process_killed_while_saving_leaves_the_old_file(tmp_path):
+    """The next one that saves removes what it left, but nothing of those that run."""
+    code = (
+        "import os, signal, sys, numpy as np, symgrad as sg\n"
+        "from symgrad.train import checkpoint\n"
+        "checkpoint.write(sys.argv[1], {'a': np.zeros(3)}, {})\n"
+        "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "checkpoint.write(sys.argv[1], {'a': np.ones(3)}, {})\n"
+    )
+    path = tmp_path / "run"
+    done = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not checkpoint.read(path)[0]["a"].any()
+    (left,) = set(tmp_path.iterdir()) - {path}
+    prefix = left.name.rsplit("-", 2)[0]
+    running = tmp_path / f"{prefix}-{os.getppid()}-1"
+    running.write_bytes(b"")
+    checkpoint.write(path, {"a": np.ones(3)}, {})
+    assert set(tmp_path.iterdir()) == {path, running}
+
+
 def test_a_limit_of_the_files_size_leaves_the_old_one(tmp_path):
     """The disk is full in earnest: the write itself fails, half way."""
     code = (
@@ -509,12 +530,12 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "run"
     t.save(path)
     old = path.read_bytes()
+    t.step(**samples())
 
     def full(handle):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    t.step(**samples())
     with pytest.raises(sg.FormatError, match=r"cannot write .*: No space left"):
         t.save(path)
     assert path.read_bytes() == old

@@ -95,7 +95,9 @@ def cells(values: np.ndarray, most: int = MOST_CELLS) -> tuple[np.ndarray, list[
 
 def signed(value: float) -> str:
     """Return a number with three digits and a true minus."""
-    if value == 0 or 1e-3 <= abs(value) < 1e5:
+    if 1000 <= abs(value) < 1e5:
+        return f"{value:,.0f}".replace("-", "−")
+    if value == 0 or 1e-3 <= abs(value) < 1000:
         return f"{value:.3g}".replace("-", "−")
     return number(value).replace("-", "−", 1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from symgrad.declare.loop import Scan
 from symgrad.diagnosis.html import matters
 from symgrad.diagnosis.report import Diagnosis
 from symgrad.diagnosis.structure import growth
@@ -57,7 +58,7 @@ def _rows(s: Subject, d: Diagnosis) -> list[dict[str, Any]]:
         ("dead units", "slope 0 on all samples",
          f"{dead} of {total}" if total else "no ReLU", {"dead_relu"}),
         ("saturation", "slope under a twentieth of its greatest",
-         f"{max(flat):.0%} at most" if flat else "no sigmoid or tanh", {"saturated"}),
+         f"{max(flat):.0%} at most" if flat else _unseen(s), {"saturated"}),
         ("steps too long", "learning rate × curvature over 2", _steps(s, d),
          {"learning_rate_too_high", "loss_diverged", "loss_oscillates"}),
         ("NaN, infinity", "any value that is not finite",
@@ -70,6 +71,12 @@ def _rows(s: Subject, d: Diagnosis) -> list[dict[str, Any]]:
         {"cells": [a, b, c], "tone": "bad" if names & kinds else "good"}
         for a, b, c, names in rows
     ]
+
+
+def _unseen(s: Subject) -> str:
+    """Return why no activation that may saturate was measured."""
+    loops = any(isinstance(t.op, Scan) for t in s.model.order)
+    return "inside the loop, not measured" if loops else "no sigmoid or tanh"
 
 
 def _steps(s: Subject, d: Diagnosis) -> str:

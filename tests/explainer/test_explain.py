@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import symgrad as sg
 from symgrad.cli import main
 from symgrad.explainer.scenes import problem
 
+# one process: what they share is made once
+pytestmark = pytest.mark.xdist_group("explainer")
 ROOT = Path(sg.__file__).parents[1]
 
 
@@ -127,8 +130,9 @@ def test_lora_counts_what_it_trains(page):
     assert few == rank * (rows + columns)
 
 
-def test_hostile_names_and_no_number():
+def test_hostile_names_and_no_number(page):
     """Names are text, whatever they hold, and a loss may be NaN from the start."""
+    assert page.scenes  # the built-in network is shown where there are no numbers
     x = sg.input("</script><b>", ("n", 3))
     W = sg.param("<script>alert(1)</script>", (3, 2))
     data = {"</script><b>": np.ones((4, 3), np.float32)}
@@ -147,13 +151,32 @@ def test_hostile_names_and_no_number():
         json.dumps(s.data(), allow_nan=False)
 
 
-def test_the_command_on_the_example(tmp_path, capsys):
-    target = tmp_path / "page.html"
-    example = str(ROOT / "examples" / "explain_my_model.py")
-    assert main(["explain", f"{example}:loss", "-o", str(target)]) == 0
+MODEL = """
+import numpy as np
+import symgrad as sg
+
+x = sg.input("x", ("n", 3))
+loss = sg.mean((x @ sg.param("W", (3, 2))) ** 2), {"x": np.ones((4, 3), "float32")}
+"""
+
+
+def test_the_command(page, tmp_path, capsys):
+    assert page.scenes  # the built-in network stands in where a model has none
+    file, target = tmp_path / "my_model.py", tmp_path / "page.html"
+    file.write_text(MODEL, encoding="utf-8")
+    assert main(["explain", f"{file}:loss", "-o", str(target)]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert said.startswith("13 scenes of 122 seconds are in")
-    assert "explain_my_model" in target.read_text(encoding="utf-8")
+    assert "my_model" in target.read_text(encoding="utf-8").casefold()
+
+
+def test_the_example():
+    example = runpy.run_path(str(ROOT / "examples" / "explain_my_model.py"))
+    loss, data = example["loss"]()
+    found = sg.explain(loss, data, name="the digits network")
+    shown = problem.scene(found.subject)
+    assert shown.panels
+    assert "cross" in sg.formula(loss) or "log_softmax" in sg.formula(loss)
 
 
 def test_the_commands_errors(tmp_path, capsys):

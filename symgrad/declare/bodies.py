@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from symgrad.declare.build import apply, broadcast_to, movement
@@ -222,9 +222,16 @@ def siblings(order: Iterable[Tensor]) -> dict[tuple, list[Tensor]]:
     return found
 
 
-def grouped(outputs: Sequence[Tensor]) -> list[list[Tensor]]:
-    """Return the nodes of a graph, operands first; siblings are one entry."""
-    order = topological(outputs)
+def grouped(
+    outputs: Sequence[Tensor], known: Container[Tensor] = ()
+) -> list[list[Tensor]]:
+    """Return the nodes of a graph, operands first; siblings are one entry.
+
+    Args:
+        outputs: what the graph is for.
+        known: nodes that are left out.
+    """
+    order = [t for t in topological(outputs) if t not in known]
     together = siblings(order)
     groups = [together.get(sibling_key(t), [t]) for t in order]
     return [g for g, t in zip(groups, order, strict=True) if g[0] is t]

@@ -35,10 +35,8 @@ def add_graph(
         known: tensors whose values are there; others are added.
         arrays: those of parameters, by name.
     """
-    for group in grouped(outputs):
+    for group in grouped(outputs, known):
         t = group[0]
-        if t in known:
-            continue
         args = [known[a] for a in t.args]
         if isinstance(t.op, Scan):
             known.update(zip(group, _add_loop(b, group, args), strict=True))

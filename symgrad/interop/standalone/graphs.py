@@ -52,10 +52,8 @@ class Pieces:
             names: tensors that have a variable, with its name; others are added.
         """
         found: list[str] = []
-        for group in grouped(outputs):
+        for group in grouped(outputs, names):
             t = group[0]
-            if t in names:
-                continue
             args = [names[a] for a in t.args]
             if isinstance(t.op, Scan):
                 made = [f"t{len(names) + n}" for n in range(len(group))]

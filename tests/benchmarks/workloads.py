@@ -276,7 +276,7 @@ WORKLOADS = {
         ),
         objective(
             "logdet",
-            "gradient of log |det A|, n = 300",
+            "gradient of log det A, n = 300",
             adbench.matrix_arrays,
             2 * 300**2,
             300**3 * 2,

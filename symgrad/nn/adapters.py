@@ -9,7 +9,7 @@ from symgrad.declare.mode import is_mode
 from symgrad.declare.ops import FUNCTIONS
 from symgrad.declare.ops.contract import matmul
 from symgrad.declare.rebuild import rebuilt
-from symgrad.declare.tensor import Param, Tensor, exact_scope, param, topological
+from symgrad.declare.tensor import Param, Tensor, exact_scope, param, scope, topological
 from symgrad.derivation.reverse import flatten, unflatten
 from symgrad.errors import GraphError, ShapeError
 from symgrad.nn.dense import Node, floats
@@ -41,7 +41,8 @@ def lora(
         rank: the rank of the change; A is ``[in, rank]``, B is ``[rank, out]``.
         alpha: scales the change; by default ``rank``, which leaves it as it is.
         init: initial values of A.
-        name: the scope of A and B; by default ``<name of W>/lora``.
+        name: the scope of A and B, inside the present one; by default
+            ``<name of W>/lora``.
 
     Raises:
         ShapeError: W is not a matrix, or the rank exceeds its sides.
@@ -60,10 +61,9 @@ def lora(
         raise ShapeError(
             f"lora: the rank {rank} exceeds the smaller side of {base.describe()}"
         )
-    if name is None:
-        name = f"{base.name or base.scope or 'base'}/lora"
+    own = f"{base.name or base.scope or 'base'}/lora"
     kept: Node = frozen(base) if isinstance(base.op, Param) else stop_gradient(base)
-    with exact_scope(name):
+    with exact_scope(own) if name is None else scope(name):
         A = param("A", (rows, rank), init, dtype=base.dtype)
         B = param("B", (rank, columns), "zeros", dtype=base.dtype)
         change: Node = matmul(A, B)
@@ -77,8 +77,8 @@ def frozen(p: Tensor) -> Tensor:
     assert p.name is not None
     if not p.op.trainable and p.op.following is None:
         return p
-    scope, _, name = p.name.rpartition("/")
-    with exact_scope(scope):
+    path, _, name = p.name.rpartition("/")
+    with exact_scope(path):
         return param(name, p.shape, p.op.init, False, p.dtype)  # type: ignore[arg-type]
 
 

@@ -357,3 +357,13 @@ def test_what_fit_and_the_trainer_refuse(made):
     for given, error in (({"z": 1}, sg.GraphError), ({"linear/b": [1]}, sg.ShapeError)):
         with pytest.raises(error, match="params: "):
             sg.Trainer(made[1], sg.optim.SGD(0.1), params=given)
+
+
+def test_a_named_change_lies_in_the_scope_it_is_made_in():
+    y = sg.input("x", ("n", 4))
+    for n in range(2):
+        with sg.scope(f"block{n}"):
+            y = y @ sg.nn.lora(sg.param("W", (4, 4), trainable=False), 2, name="thin")
+    assert sorted(sg.init(y)) == [
+        f"block{n}/{name}" for n in range(2) for name in ("W", "thin/A", "thin/B")
+    ]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from symgrad.declare.bodies import sibling_key
 from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.tensor import Param, Tensor
 from symgrad.drawing.condense import Boxes
 from symgrad.drawing.groups import grouped, places
 from symgrad.drawing.labels import scope_of
-from symgrad.drawing.loops import is_loop, loop_of
+from symgrad.drawing.loops import is_loop
 from symgrad.errors import GraphError
 
 #: More boxes than this are folded.
@@ -81,11 +82,10 @@ def _group(boxes: Boxes, units: dict[Tensor, Unit]) -> None:
 
 def _join_results(boxes: Boxes, units: dict[Tensor, Unit]) -> None:
     """Show the results of one loop, which are computed together, as one box."""
-    firsts: dict[tuple, Unit] = {}
+    firsts: dict[object, Unit] = {}
     for t in boxes.boxes:
         if is_loop(t) and not units[t].folded:
-            key = (loop_of(t), *t.args)
-            first = firsts.setdefault(key, units[t])
+            first = firsts.setdefault(sibling_key(t), units[t])
             if first is not units[t]:
                 first.heads.append(t)
                 units[t] = first

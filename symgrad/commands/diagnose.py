@@ -7,6 +7,8 @@ function is called for it.
 from __future__ import annotations
 
 import argparse
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,17 @@ if TYPE_CHECKING:
 
 HELP = "say what is wrong with a model or a training run, and why"
 COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
+#: Columns that give way on a narrow terminal, the first ones first.
+DROPPED = (
+    "first_ratio",
+    "saturated",
+    "activation_rms",
+    "predicted_ratio",
+    "bound",
+    "dead",
+    "update_to_weight",
+)
+GAP = 2  # between columns
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -81,9 +94,7 @@ def arrays(path: Path) -> dict[str, Any]:
 
 def show(console: Console, d: Diagnosis) -> None:
     """Print a diagnosis on a terminal."""
-    from rich.table import Table
-
-    from symgrad.diagnosis.report import also, grouped, shown
+    from symgrad.diagnosis.report import also, grouped
 
     if not d.findings:
         console.print(f"[bold]{d.nothing}[/bold]")
@@ -91,15 +102,66 @@ def show(console: Console, d: Diagnosis) -> None:
         console.print(_finding(f, also(more, "")))
     for f, more in grouped(d.notes, most=0):
         console.print(_title(f, also(more, "; also ")))
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for n, heading in enumerate(d.columns.values()):
-        table.add_column(heading, justify="right" if n else "left")
-    for row in d.layers:
-        table.add_row(*(shown(row[c]) for c in d.columns))
-    console.print()
-    console.print(table)
+    if d.layers:
+        console.print()
+        _layers(console, d)
     console.print()
     console.print(d.summary(), markup=False)
+
+
+def _layers(console: Console, d: Diagnosis) -> None:
+    """Print the table of layers: the columns for which there is room."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from symgrad.diagnosis.report import shown
+
+    columns = {
+        c: [name, *(shown(row[c]) for row in d.layers)] for c, name in d.columns.items()
+    }
+    left = []
+    while _width(columns) > console.width:
+        least = next((c for c in DROPPED if c in columns), None)
+        if least is None:
+            break
+        left.append(columns.pop(least)[0])
+    room = console.width - _width(columns) - GAP
+    drawn = _bars([float(row["gradient_norm"]) for row in d.layers], min(room, 24))
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+    for n, (heading, *_) in enumerate(columns.values()):
+        table.add_column(heading, justify="right" if n else "left", overflow="fold")
+    if drawn:
+        table.add_column(Text("gradient, log scale", style="dim"), no_wrap=True)
+    for n, cells in enumerate(zip(*columns.values(), strict=True)):
+        if n:
+            table.add_row(*cells, *drawn[n - 1 : n])
+    console.print(table)
+    if left:
+        console.print(f"(wider terminals show: {', '.join(left)})", style="dim")
+
+
+def _width(columns: Mapping[str, list[str]]) -> int:
+    widths = [max(map(len, cells)) for cells in columns.values()]
+    return sum(widths) + GAP * (len(widths) - 1)
+
+
+def _bars(values: Sequence[float], width: int) -> list[Text]:
+    """Return a bar for each value on a logarithmic scale; none if they do not fit."""
+    from rich.text import Text
+
+    live = [math.log10(v) for v in values if v > 0 and math.isfinite(v)]
+    if width < 10 or len(live) < 2:
+        return []
+    low, high = min(live), max(live)
+    low = min(low, high - 1)  # one power of ten at least
+    found = []
+    for v in values:
+        part = (math.log10(v) - low) / (high - low) if v > 0 and v < math.inf else 0.0
+        eighths = round((0.04 + 0.96 * part) * 8 * width) if v > 0 else 0
+        whole, rest = divmod(eighths, 8)
+        bar = "█" * whole + ("▏▎▍▌▋▊▉"[rest - 1] if rest else "")
+        found.append(Text(bar, style="cyan"))
+    return found
 
 
 def _title(f: Finding, more: str = "") -> Text:

@@ -15,6 +15,8 @@ import numpy as np
 
 from symgrad.declare import dtypes
 from symgrad.declare.build import cast, elementwise
+from symgrad.declare.conditions import sizes_of
+from symgrad.declare.dims import evaluate
 from symgrad.declare.ops import FUNCTIONS
 from symgrad.declare.tensor import Tensor, constant
 from symgrad.derivation.reverse import reverse
@@ -39,11 +41,22 @@ class Units:
         idle: for each unit, the fraction of values at which it has no slope (relu) or
             under a twentieth of the greatest slope (sigmoid, tanh).
         dead: the numbers of the units that have no slope on any value.
+        count: the number of values of a unit.
     """
 
     activation: Activation
     idle: np.ndarray
     dead: list[int]
+    count: int
+
+    @property
+    def telling(self) -> bool:
+        """Are there values enough to tell a dead unit from one that is 0 by chance?
+
+        A live unit is 0 on about half of them; that one of all is on each by chance has
+        a probability below 1/20.
+        """
+        return self.count > math.log2(20 * len(self.idle))
 
     @property
     def flat(self) -> list[int]:
@@ -110,6 +123,7 @@ class Instrument:
         order = [name_of(t) for t in self.model.inputs]
         needed = {name_of(p): params[name_of(p)] for p in self.model.params}
         found = self.program(*(data[n] for n in order), params=needed)
+        sizes = sizes_of(self.model.inputs, [np.shape(data[n]) for n in order])
         sites = {}
         for layer in self.model.layers:
             back = iter(found["cotangents"][layer.name])
@@ -126,10 +140,8 @@ class Instrument:
             {n: float(np.linalg.norm(np.float64(v))) for n, v in needed.items()},
             sites,
             [
-                Units(
-                    a, np.atleast_1d(v), np.flatnonzero(np.atleast_1d(v) == 1).tolist()
-                )
-                for a, v in zip(self.model.activations, found["idle"], strict=True)
+                _units(a, idle, sizes)
+                for a, idle in zip(self.model.activations, found["idle"], strict=True)
             ],
         )
 
@@ -146,9 +158,15 @@ class Instrument:
         return None
 
 
-def _units(a: Activation, idle: np.ndarray) -> Units:
-    dead = np.flatnonzero(idle == 1).tolist() if a.kind in RECTIFIERS else []
-    return Units(a, idle, dead)
+def _count(a: Activation, sizes: Mapping[str, int]) -> int:
+    """Return the number of values of a unit."""
+    kept = (s for d, s in enumerate(a.node.shape) if d != a.axis)
+    return math.prod(evaluate(s, sizes) for s in kept)
+
+
+def _units(a: Activation, idle: np.ndarray, sizes: Mapping[str, int]) -> Units:
+    idle = np.atleast_1d(idle)
+    return Units(a, idle, np.flatnonzero(idle == 1).tolist(), _count(a, sizes))
 
 
 def rms(t: Tensor) -> Tensor:

@@ -205,7 +205,7 @@ def units(e: Evidence) -> Iterator[Finding]:
     for u in e.start.units if e.diverged or not e.now.finite else e.now.units:
         from_start = before[id(u.activation)]
         count = len(u.idle)
-        if u.activation.kind == "relu" and u.dead:
+        if u.activation.kind == "relu" and u.dead and u.telling:
             yield _dead(e, u.activation.layer, u.dead, from_start.dead, count)
         share = float(u.idle.mean())
         if u.activation.kind != "relu" and (share > 0.5 or u.flat):

@@ -9,6 +9,7 @@ from symgrad.diagnosis.evidence import TRIAL_STEPS, Evidence
 from symgrad.diagnosis.findings import Finding
 from symgrad.drawing.colours import number
 
+LEFT = 0.1  # a loss above this part of the first one has not been learned
 LATE = 34  # findings of a greater rank are consequences of the training
 
 Rule = Callable[[Evidence, list[Finding]], Iterator[Finding]]
@@ -94,12 +95,16 @@ def _noisy(e: Evidence) -> bool:
         return False
     gain = e.trials["batch*16"] - max(e.trials["same"], 0.0)
     stable = e.product is None or e.limit is None or e.product < e.limit
-    return gain > 0.1 and stable and e.noise > 4 * e.run.batch
+    # Of a loss that has fallen a good way, a part of what is left.
+    helps = gain > 0.1 or (e.remaining > LEFT and gain > e.remaining / 4)
+    return helps and stable and e.noise > 4 * e.run.batch
 
 
 def batch_too_small(e: Evidence, found: list[Finding]) -> Iterator[Finding]:
     """Gradients that are mostly noise."""
-    if e.nan or not (e.diverged or e.oscillates or e.stuck) or not _noisy(e):
+    jumps = e.remaining > LEFT and e.swing > e.remaining / 2
+    symptom = e.diverged or e.oscillates or e.stuck or jumps
+    if e.nan or not symptom or not _noisy(e):
         return
     yield Finding(
         "batch_too_small",

@@ -1,9 +1,15 @@
 """``symgrad diagnose`` on a Python file."""
 
+import io
+
 import numpy as np
 import pytest
+from rich.console import Console
 
+import symgrad as sg
 from symgrad.cli import main
+from symgrad.commands.diagnose import show
+from symgrad.diagnosis.report import shown
 
 MODEL = """
 import numpy as np
@@ -46,6 +52,29 @@ def test_a_loss_with_data_of_a_file(model, tmp_path, capsys):
 def test_a_loss_without_data_is_predicted(model, capsys):
     assert main(["diagnose", f"{model}:loss"]) == 0
     assert "no data were given" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_table_fits_the_terminal(width):
+    """No number is cut; columns give way, and a bar is drawn where there is room."""
+    x = sg.input("x", ("n", 4))
+    h = x
+    for n in range(6):
+        with sg.scope(f"stage{n}"):
+            h = sg.sigmoid(h @ sg.param("W", (4, 4)))
+    rows = {"x": np.random.default_rng(0).normal(size=(64, 4)).astype("float32")}
+    found = sg.diagnose(sg.Trainer(sg.mean(h), sg.optim.SGD(0.1)), rows)
+    console = Console(file=io.StringIO(), width=width)
+    show(console, found)
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    table = [line for line in lines if line.startswith("stage")]
+    assert len(table) == 6
+    assert "…" not in "".join(table)
+    cells = [shown(row["gradient_norm"]) for row in found.layers]
+    assert all(cell in line for cell, line in zip(cells, table, strict=True))
+    assert ("█" in table[-1]) == (width == 120)
+    assert any("wider terminals show" in line for line in lines) == (width == 60)
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,16 @@ def test_a_loss_alone_is_diagnosed():
     assert math.isnan(found.layers[0]["update_to_weight"])
 
 
+def test_one_sample_tells_nothing_of_dead_units():
+    """Half of the units are 0 on one sample, of any network."""
+    one = {"x": DATA["x"][:1]}
+    assert sg.diagnose(small(), one).healthy
+    loss = small(bias=[0, -99, 0, 0, -99, 0])
+    assert sg.diagnose(loss, one).findings == []
+    (finding,) = sg.diagnose(loss, {"x": DATA["x"][:9]}).findings
+    assert finding.units == [1, 4]
+
+
 def test_the_table_of_layers():
     loss = small()
     trainer = sg.Trainer(loss, sg.optim.SGD(0.1))

@@ -107,3 +107,15 @@ def test_the_adding_problem(capsys):
     assert square < 0.02  # 1/6 without memory
     assert right > 0.2
     assert capsys.readouterr().out.startswith("6 elements: ")
+
+
+def test_the_diagnosis(capsys):
+    example = runpy.run_path(str(ROOT / "examples" / "diagnose_vanishing.py"))
+    predicted, confirmed, healthy = example["main"](samples=256, epochs=5, depth=8)
+    assert predicted.findings[0].kind == confirmed.findings[0].kind == "vanishing"
+    assert healthy.healthy
+    said = capsys.readouterr().out
+    assert "sup|sigmoid′| = 1/4" in said
+    assert "predicted without data" in said
+    assert "confirmed" in said
+    assert said.rstrip().endswith("healthy")

@@ -44,7 +44,8 @@ margin:1.1rem 0}
 margin:.3rem 0 0}
 .sg-report dt{color:var(--soft)}.sg-report dd{margin:0}
 .sg-report .scroll{overflow-x:auto}
-.sg-report .picture{background:#fff;padding:.5rem;border-radius:6px}
+.sg-report .picture{background:#fff;padding:.5rem;border-radius:6px;
+max-height:48rem;overflow:auto;border:1px solid var(--rule)}
 .sg-report pre{font:13px/1.6 ui-monospace,monospace;margin:0;color:var(--ink);
 background:none}
 .sg-report summary{cursor:pointer;color:var(--soft)}
@@ -69,7 +70,7 @@ BODY = (
 
 def page(d: Diagnosis) -> str:
     """Return the whole report."""
-    parts = [fragment(d), *_roads(d), *_picture(d), *_formulas(d), *_matters(d)]
+    parts = [fragment(d), *_roads(d), *_matters(d), *_formulas(d), *_picture(d)]
     body = "\n".join(parts).replace("</section>", "", 1) + "</section>"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'

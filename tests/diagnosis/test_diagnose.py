@@ -15,30 +15,23 @@ KINDS = {
     *("learning_rate_too_high", "learning_rate_too_low", "bad_initialization"),
     *("missing_normalization", "batch_too_small"),
 }
-#: Cases that are run here: one of each cause at least, the quick ones.
-FAST = [
-    c
-    for c in runs.CASES
-    if c.name
-    in (
-        "MLP, SGD 3",
-        "MLP, SGD 1e-5",
-        "sigmoid × 12",
-        "relu × 25, gain 2.4",
-        "MLP, zeros",
-        "MLP × 4, gain 12",
-        "MLP, batch 2",
-        "MLP, biases −30",
-        "sigmoid, inputs × 100",
-        "first layer frozen",
-        "stop_gradient",
-        "log of a scale",
-        "MLP, SGD",
-        "MLP × 5, Adam",
-        "regression, SGD",
-    )
-    and (c.kind == "digits" or c.cause in ("nan", "saturated"))
-]
+#: Cases that are run here: one of each cause, the quick ones.  All of them, on several
+#: seeds: ``python -m tests.diagnosis.confusion``.
+QUICK = {
+    ("MLP, SGD 2", runs.R),
+    ("MLP, SGD 1e-5", runs.R),
+    ("sigmoid × 12", runs.D),
+    ("recurrent, gain 1.6", runs.R),
+    ("MLP × 4, gain 12", runs.D),
+    ("MLP, batch 2", runs.D),
+    ("MLP, biases −30", runs.D),
+    ("sigmoid, inputs × 100", runs.R),
+    ("first layer frozen", runs.D),
+    ("stop_gradient", runs.D),
+    ("log of a scale", runs.R),
+    ("MLP, SGD", runs.D),
+}
+FAST = [c for c in runs.CASES if (c.name, c.kind) in QUICK]
 
 
 @pytest.mark.parametrize("case", FAST, ids=lambda c: f"{c.cause}: {c.name}, {c.kind}")

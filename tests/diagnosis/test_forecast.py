@@ -1,6 +1,7 @@
 """What is predicted of layers, against what is measured then."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -115,3 +116,28 @@ def test_layers_without_a_gradient_have_no_forecast():
     assert ahead(sg.mean(x**2)) is None
     frozen = sg.param("W", (4, 2), trainable=False)
     assert ahead(sg.mean((x @ frozen) ** 2)) is None
+
+
+def test_the_table_is_of_this_model():
+    """Formula, when it matters, and what it is here: numbers of this very model."""
+    rng = np.random.default_rng(0)
+    x = sg.input("x", ("n", 6))
+    h = x
+    for n in range(4):
+        with sg.scope(f"layer{n}"):
+            h = sg.tanh(h @ sg.param("W", (6, 6)))
+    found = sg.diagnose(sg.mean(h * h), {"x": rng.normal(size=(64, 6))})
+    chain, bound, slope, *_ = matters(found)
+    assert chain[0].startswith("∂L/∂W0 = xᵀ")
+    assert "W1ᵀ" in chain[0]
+    count = int(re.search(r"from (\d+) layers on", chain[1])[1])
+    rate = found.prediction.rate
+    assert rate**count < 1e-3 < rate ** (count - 1)
+    assert "‖∂L/∂layer0/W‖ ≤ " in bound[0]
+    assert "‖layer3/W‖" in bound[0]
+    assert "sup|tanh′|" not in bound[0]  # it is 1
+    end = float(re.search(r"x > (\S+?):", slope[1])[1])
+    assert 1 - np.tanh(end) ** 2 == pytest.approx(1 / 20, rel=0.02)
+    flat = found.evidence.now.units[0].idle.mean()
+    assert "of the values are there" in slope[2]
+    assert flat < 1

@@ -114,7 +114,9 @@ def _run(
 ) -> Run:
     model = model_of(loss)
     names = [name_of(p) for p in model.params]
-    start = init(loss, seed=0) if trainer is None else init(loss, seed=trainer.seed)
+    start = init(loss, seed=0)
+    if trainer is not None:
+        start = init(loss, seed=trainer.seed) | trainer.given
     now: Mapping[str, Any] = start
     held: dict[str, np.ndarray] = {}
     if trainer is not None and trainer.steps:

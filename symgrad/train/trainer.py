@@ -57,6 +57,7 @@ class Trainer:
         history: one row for each completed epoch.
         program: forward, backward and update, compiled.
         epochs: how many epochs have been completed.
+        given: the initial values that ``params`` gave, by name.
 
     Raises:
         ShapeError: the loss is not a scalar.
@@ -125,6 +126,7 @@ class Trainer:
 
     def _take(self, params: Mapping[str, Any] | None) -> None:
         """Put given initial values in place of the declared ones."""
+        self.given: dict[str, np.ndarray] = {}
         for name, value in ({} if params is None else params).items():
             if name not in self._names:
                 raise GraphError(
@@ -138,6 +140,7 @@ class Trainer:
                     f"{print_shape(array.shape)}"
                 )
             array[...] = given
+            self.given[name] = array.copy()
 
     @property
     def steps(self) -> int:

@@ -169,6 +169,19 @@ def test_a_trainer_before_its_first_step():
     assert "lr·sharpness" in first.evidence
 
 
+def test_initial_values_that_were_given_are_where_training_began():
+    """Weights ten times too large are the cause, whatever was declared."""
+    loss = runs.mlp(runs.D, 4, act=sg.tanh)
+    drawn = sg.init(loss)
+    large = {n: 12 * a for n, a in drawn.items() if a.ndim > 1}
+    trainer = sg.Trainer(loss, sg.optim.SGD(0.01), params=large)
+    np.testing.assert_array_equal(trainer.given["layer1/W"], 12 * drawn["layer1/W"])
+    for _ in range(2):
+        (first, *_) = sg.diagnose(trainer, runs.data(runs.D)).findings
+        assert first.kind == "bad_initialization"
+        trainer.fit(runs.data(runs.D), 2, batch_size=64, progress=False)
+
+
 def test_losses_of_few_parts():
     x = sg.input("x", ("n", 4))
     W = sg.param("W", (4, 2), trainable=False)

@@ -112,11 +112,15 @@ def _product(d: Diagnosis) -> str:
     parts = [
         "(1 + …)" if f.paths else re.split(" [=≤] ", f.says)[0]
         for f in bound.factors
-        if f.paths or (not f.says.startswith(("factor", "sum")) and f.value != 1)
+        if f.paths or not (f.says.startswith(("factor", "sum")) or _is_one(f.value))
     ]
     if len(parts) > 6:
         parts[3:-2] = ["…"]
     return f"‖∂L/∂{bound.name}‖ ≤ {' · '.join(parts)}"
+
+
+def _is_one(value: float) -> bool:
+    return math.isclose(value, 1, rel_tol=1e-5)
 
 
 def _slopes(d: Diagnosis, m: Measured) -> Iterator[Row]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from symgrad.declare.comprehension import Comprehension
-from symgrad.declare.tensor import Param, Tensor
+from symgrad.declare.loop import Scan
+from symgrad.declare.tensor import Param, Tensor, topological
 from symgrad.diagnosis.evidence import Evidence
 from symgrad.diagnosis.findings import Finding, Rule, listed, ranges
 from symgrad.diagnosis.forecast import FADED, GROWN
@@ -90,19 +91,41 @@ def gains(e: Evidence) -> dict[str, float]:
 
 
 def _weights(e: Evidence) -> list[Tensor]:
-    """Return the trained matrices that data are multiplied by."""
+    """Return the trained matrices that data are multiplied by, in loops too."""
     used: dict[int, Tensor] = {}
-    for node in e.run.model.order:
-        op = node.op
-        if not isinstance(op, Comprehension):
+    for node, outer in _nodes(e.run.model.order, {}):
+        if not (isinstance(node.op, Comprehension) and node.op.is_contraction):
             continue
         for a in node.args:
-            source = a
-            while isinstance(source.op, Comprehension) and source.op.is_movement:
-                source = source.args[0]
-            if trains(source) and source.ndim > 1 and op.is_contraction:
+            source = _source(a, outer)
+            if trains(source) and source.ndim > 1:
                 used[id(source)] = source
     return [p for p in used.values() if min(fans(_shape(p))) > 0]
+
+
+Operands = Mapping[int, Tensor]
+
+
+def _nodes(
+    order: Sequence[Tensor], outer: Operands
+) -> Iterator[tuple[Tensor, Operands]]:
+    """Yield each node, those of loops' bodies once, with the operands of its loop."""
+    seen: set[int] = set()
+    for node in order:
+        yield node, outer
+        if isinstance(node.op, Scan) and id(node.op.loop) not in seen:
+            loop = node.op.loop
+            seen.add(id(loop))
+            given = [_source(a, outer) for a in node.args]
+            inner = {id(f): a for f, a in zip(loop.formals, given, strict=True)}
+            yield from _nodes(topological(loop.updates), inner)
+
+
+def _source(t: Tensor, outer: Operands) -> Tensor:
+    """Return what a tensor is before it was moved, and before it entered a loop."""
+    while isinstance(t.op, Comprehension) and t.op.is_movement:
+        t = t.args[0]
+    return outer.get(id(t), t)
 
 
 def profile(e: Evidence, m: Measured) -> list[tuple[str, float, float]]:

@@ -10,6 +10,7 @@ import symgrad as sg
 from symgrad.diagnosis.layers import model_of
 from symgrad.diagnosis.measure import Instrument
 from symgrad.diagnosis.sharpness import Sharpness, noise_scale
+from symgrad.diagnosis.structure import gains
 
 rng = np.random.default_rng(0)
 DATA = {"x": rng.normal(size=(40, 5)), "y": rng.normal(size=(40, 3))}
@@ -114,3 +115,16 @@ def test_the_first_nan_is_named():
     said = Instrument(model_of(loss)).first_nan(data, sg.init(loss))
     assert "'log'" in said
     assert "inner" in said
+
+
+def test_weights_inside_a_loop_are_seen():
+    x = sg.input("x", ("n", 5, 8))
+    _, (h, _) = sg.nn.lstm(x, 16, name="cell")
+    loss = sg.mean(sg.nn.linear(h, 1, name="out") ** 2)
+    params = sg.init(loss)
+    params["cell/U"] = 10 * params["cell/U"]
+    data = {"x": np.random.default_rng(0).normal(size=(32, 5, 8))}
+    scale = gains(sg.diagnose(loss, data, params).evidence)
+    assert set(scale) == {"cell/W", "cell/U", "out/W"}
+    assert scale["cell/U"] > 4
+    assert 0.5 < scale["cell/W"] < 2

@@ -321,7 +321,7 @@ class Trainer:
         start = self._done(now, len(data), plan)
         left = len(data) - start
         batches = data.batches(plan.batch_size, order, start)
-        again = partial(self._batch, data, plan.batch_size, order)
+        again = partial(self._batch, data, plan, order)
         while left:
             count = min(plan.size, left)
             source = again, len(data) - left
@@ -341,11 +341,9 @@ class Trainer:
             "seconds": now["seconds"],
         }
 
-    def _batch(
-        self, data: Dataset, size: int, order: np.ndarray | None, low: int
-    ) -> Batch:
+    def _batch(self, data: Dataset, plan: Plan, order: Any, low: int) -> Batch:
         """Return one batch of an epoch once more."""
-        return next(data.batches(size, order, low))[: len(self._inputs)]
+        return next(data.batches(plan.batch_size, order, low))[: len(self._inputs)]
 
     def _watched(self) -> dict[str, float]:
         """Return what is shown beside the loss."""

@@ -6,6 +6,7 @@ is shown as a few groups of neighbours, those as groups again, and so on.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -24,9 +25,9 @@ def grouped(items: Sequence[T], most: int, around: Callable[[list[T]], T]) -> li
         around: makes a group of some items, or of some groups.
 
     >>> grouped("abcdefg", 3, "".join)
-    ['abcd', 'efg']
+    ['ab', 'cd', 'efg']
     >>> grouped("abcdefg", 3, lambda parts: f"({''.join(parts)})")
-    ['((ab)(cd))', '((ef)g)']
+    ['(ab)', '(cd)', '(efg)']
     """
     levels = 1
     while most**levels < len(items):
@@ -36,7 +37,9 @@ def grouped(items: Sequence[T], most: int, around: Callable[[list[T]], T]) -> li
         size += 1
     found = list(items)
     while len(found) > most:
-        runs = (found[n : n + size] for n in range(0, len(found), size))
+        parts = -(-len(found) // size)
+        cuts = [n * len(found) // parts for n in range(parts + 1)]
+        runs = [found[a:b] for a, b in itertools.pairwise(cuts)]
         found = [r[0] if len(r) == 1 else around(r) for r in runs]
     return found
 

@@ -12,8 +12,6 @@ from symgrad.drawing import draw
 from tests.drawing.chromium import browser, opened
 from tests.drawing.models import mlp, residual, transformer
 
-# one process: what they share is made once
-pytestmark = pytest.mark.xdist_group("page")
 SIZE = {"width": 1200, "height": 800}
 
 

@@ -13,8 +13,6 @@ import symgrad as sg
 from symgrad.cli import main
 from symgrad.explainer.scenes import problem
 
-# one process: what they share is made once
-pytestmark = pytest.mark.xdist_group("explainer")
 ROOT = Path(sg.__file__).parents[1]
 
 

@@ -4,8 +4,6 @@ import pytest
 
 from tests.drawing.chromium import browser
 
-# one process: what they share is made once
-pytestmark = pytest.mark.xdist_group("explainer")
 SEEK = "t => {const p = document.getElementById('place'); p.value = t; p.oninput()}"
 STORY = "JSON.parse(document.getElementById('story').textContent).scenes"
 OVERFLOW = """[...document.querySelectorAll('#stage, #caption, .panel')]

@@ -9,6 +9,7 @@ import os
 import platform
 import sys
 import threading
+import time
 
 import numpy as np
 
@@ -25,6 +26,8 @@ SYSTEM_CALLS = {
     "riscv64": (98, 122),
     "ppc64le": (221, 222),
 }
+#: Seconds that a fork waits for the runs of other threads.
+LONGEST_WAIT = 10.0
 _WORKER = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
 
@@ -107,6 +110,21 @@ class Pool:
         self._state[place : place + len(words) // 8] = np.frombuffer(words, np.int64)
         self._set(driver_texts.CPUS, len(allowed))
 
+    def wait_before_fork(self) -> None:
+        """Let no run change BLAS's threads while this process is copied.
+
+        BLAS does that under a lock of its own, which the copy could never open.
+        """
+        self._set(driver_texts.BLAS_SET, 0)
+        until = time.monotonic() + LONGEST_WAIT
+        users = [driver_texts.BLAS_USERS // 8, driver_texts.BLAS_LOCK // 8]
+        while self._state[users].any() and time.monotonic() < until:
+            time.sleep(0.001)
+
+    def go_on_after_fork(self) -> None:
+        """Let runs of the parent process change BLAS's threads again."""
+        self._set(driver_texts.BLAS_SET, blas.thread_control()[1])
+
     def reset_after_fork(self) -> None:
         """Forget workers and runs of the parent process."""
         in_blas = self._state[driver_texts.BLAS_USERS // 8] > 0
@@ -130,7 +148,11 @@ def pool() -> Pool:
             if _pool is None:
                 created = Pool()
                 if hasattr(os, "register_at_fork"):
-                    os.register_at_fork(after_in_child=created.reset_after_fork)
+                    os.register_at_fork(
+                        before=created.wait_before_fork,
+                        after_in_parent=created.go_on_after_fork,
+                        after_in_child=created.reset_after_fork,
+                    )
                 _pool = created
     return _pool
 

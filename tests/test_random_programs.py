@@ -18,7 +18,7 @@ sizes = st.fixed_dictionaries({"n": st.integers(1, 5), "m": st.integers(1, 5)})
 
 
 @settings(
-    max_examples=MANY or 50,
+    max_examples=MANY or 30,
     derandomize=not MANY,
     deadline=None,
     database=None,

@@ -15,7 +15,7 @@ from symgrad.declare.tensor import Shape, Tensor
 from symgrad.simplification.contractions import Axes, as_product
 from symgrad.simplification.engine import Rule
 from symgrad.simplification.nodes import Facts, function, kind, source, statement
-from symgrad.simplification.structure import axes_of_read, main_index
+from symgrad.simplification.structure import axes_of_read, factors, main_index
 
 
 class Part(NamedTuple):
@@ -66,7 +66,8 @@ def _taken_apart(f: Part, output: Axes) -> list[Part] | None:
     if c.guards:
         return None
     parts = []
-    for r in c.reads:
+    for k in factors(c):  # x*x reads x once, and has it twice
+        r = c.reads[k]
         axes = [i.axis for i in r.index]
         ones = [not i.terms and i.constant == 0 for i in r.index]
         live = [a for a in axes if a is not None]

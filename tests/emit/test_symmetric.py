@@ -111,6 +111,30 @@ def test_other_products_stay_whole(build):
     np.testing.assert_allclose(program(x, y), build(x, y), 1e-3, 1e-3)
 
 
+@pytest.mark.parametrize(
+    ("build", "wanted"),
+    [
+        (lambda X, d: X.T @ (X * X), lambda x, w: x.T @ (x * x)),
+        (lambda X, d: (X * X).T @ (X * X), lambda x, w: (x * x).T @ (x * x)),
+        (
+            lambda X, d: (X.T * d) @ (d[:, None] * X),
+            lambda x, w: (x.T * w**2) @ x,
+        ),
+        (
+            lambda X, d: (X.T * d) @ (d[:, None] * (X * X)),
+            lambda x, w: (x.T * w**2) @ (x * x),
+        ),
+    ],
+)
+def test_squares_have_a_factor_twice(build, wanted):
+    X = sg.input("X", (ROWS, COLUMNS), "float64")
+    d = sg.input("d", (ROWS,), "float64")
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal(X.shape), rng.random(ROWS)
+    found = sg.compile([X, d], build(X, d))(x, w)
+    np.testing.assert_allclose(found, wanted(x, w), 1e-11, 1e-10)
+
+
 def test_step_of_least_squares_by_normal_equations():
     X, y = sg.input("X", (ROWS, COLUMNS), "float64"), sg.input("y", (ROWS,), "float64")
     w = sg.linalg.solve(X.T @ X, X.T @ y)

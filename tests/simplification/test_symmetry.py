@@ -19,12 +19,14 @@ SYMMETRIC = {
     "sum": GRAM + (X.T * d) @ X,
     "batch": sg.einsum("bki,bkj->bij", B, B),
     "both sides": A @ A.T,
+    "squares": (X * X).T @ (X * X),
 }
 OTHERS = {
     "square": A,
     "product": A @ A,
     "row added": GRAM + e,
     "other factor": X.T @ sg.sin(X),
+    "square on one side": X.T @ (X * X),
     "two weights": sg.einsum("ki,k,kj,j->ij", X, d, X, e),
 }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from symgrad.declare.dims import Size
 from symgrad.declare.dtypes import short
 from symgrad.declare.tensor import Tensor
+from symgrad.emit.around import TILE, tiled
 from symgrad.emit.scalars import literal
 from symgrad.emit.writer import KernelText, Writer, indent
 from symgrad.schedule.group import Group
@@ -18,8 +19,6 @@ from symgrad.schedule.symmetric import Symmetric
 BLOCK = 256
 #: Rows that are worth a thread.
 GRAIN = 64
-#: Rows of the result that are written together: a cache holds their columns.
-TILE = 32
 
 
 def emit_symmetric(group: Group) -> KernelText:
@@ -103,17 +102,15 @@ def emit_both_sides(t: Tensor) -> KernelText:
     y = w.tensor(t, write=True)
     sums, parts = w.partials(t, t.dtype), w.parts(t)
     size, select = w.size(n), w.use("select")
-    body = [
-        f"for first in range(lo, hi, {TILE}):",
-        f"    last = {select}(hi - first < {TILE}, hi, first + {TILE})",
-        f"    for j in range({size}):",
-        "        for i in range(first, last):",
-        f"            place = {select}(i <= j, i*{size} + j, j*{size} + i)",
-        f"            total = {literal(0, t.dtype)}",
-        f"            for part in range({parts}):",
-        f"                total += {sums}[part*{size}*{size} + place]",
-        f"            {y}[i*{size} + j] = total",
+    row = [
+        "for j in range(start, stop):",
+        f"    place = {select}(r <= j, r*{size} + j, j*{size} + r)",
+        f"    total = {literal(0, t.dtype)}",
+        f"    for part in range({parts}):",
+        f"        total += {sums}[part*{size}*{size} + place]",
+        f"    {y}[r*{size} + j] = total",
     ]
+    body = tiled(w, row, size)
     heading = "y[i, j] = sum[part](p[part, min(i, j), max(i, j)])"
     text = w.module([], body, [heading])
     return KernelText(text, tuple(w.slots), n, n * 4, n * n, TILE)

@@ -7,6 +7,7 @@ import time
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from symgrad.train.replay import Again, Batch, Replay, Run
 
 COLUMNS = ("step", "loss", "gradient", "update")
 #: Steps before the first look, between two rows at least, between two looks at most.
-FIRST, ROW, MOST = 8, 64, 1024
+FIRST, ROW, MOST = 8, 64, 8192
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class Options:
     """What ``Trainer(watch={…})`` takes.
 
     Attributes:
-        share: the part of the run's time that looking may take.  From the measured
-            times of a step and of a look follow how many steps lie between two looks.
+        share: the part of the steps' time that looking may take.  From the measured
+            times of steps and of looks follow how many steps lie between two looks.
         every: steps between two rows of statistics; by default 64, more where
             ``share`` asks for it.
         memory: bytes of batches that are held at most.
@@ -102,10 +103,13 @@ class Watch:
         leaves = [(name_of(p), p.op) for p in parameters([loss, *gradients])]
         trained = [n for n, op in leaves if isinstance(op, Param) and op.trainable]
         self._trained = {n: self._flat[n] for n in trained}
-        self._since: list[Batch | Again] = []
+        # An array for each input of a step, or how to make them: a flat list, as a
+        # tuple for each step costs more than everything else here.
+        self._since: list[Any] = []
         self._probe: tuple[Batch, Batch] | None = None
         self._copying, self._overwritten = True, False
-        self._every, self._until, self._began = FIRST, 0, 0.0
+        self._every, self._began, self._pace = FIRST, 0.0, math.inf
+        self._copied_at, self._until = 0, 0  # steps
         self._due, self._row = 0, 0
         self._costs = {"look": math.inf, "row": math.inf}
 
@@ -126,21 +130,25 @@ class Watch:
             NumericError: the loss is a NaN or infinite, naming the first node that
                 made a NaN; the arrays are as they were before that step.
         """
-        since = self._since
-        if len(since) >= self._until:
+        losses = self._losses
+        if len(losses) >= self._until:
             with np.errstate(over="ignore", invalid="ignore"):
                 self._look(run, batch)
-        since.append(again or (_copied(batch) if self._copying else batch))
         loss = float(run(*batch))
-        self._losses.append(loss)
+        losses.append(loss)
+        if again:
+            self._since.append(again)
+        else:
+            self._since += _copied(batch) if self._copying else batch
         if loss - loss != 0:  # a NaN or infinite
-            self._stop(run, f"the loss is {loss} in step {len(self._losses)}")
+            self._stop(run, f"the loss is {loss} in step {len(losses)}")
         return loss
 
     def forget(self) -> None:
         """Begin anew: the arrays have been changed by something else than a step."""
         self._since.clear()
-        self._until, self._probe = 0, None
+        self._copied_at = self._until = len(self._losses)
+        self._probe = None
 
     # -- now and then ------------------------------------------------------------------
 
@@ -151,9 +159,10 @@ class Watch:
         who overwrites them is found out.
         """
         now = time.perf_counter()
-        steps, done = len(self._losses), len(self._since)
-        pace = (now - self._began) / done if done else math.inf
+        steps = len(self._losses)
+        done = steps - self._copied_at
         if done:
+            self._pace = min((now - self._began) / done, 1.1 * self._pace)
             self._check(run)
             self._compare()
         began = time.perf_counter()
@@ -165,9 +174,10 @@ class Watch:
         for name, a in self._flat.items():
             np.copyto(self._copy[name], a)
         self._since.clear()
+        self._copied_at = steps
         self._probe = batch, _copied(batch)
         self._cost("look", middle - (began - now), True)
-        self._plan(steps, pace, sum(a.nbytes for a in batch))
+        self._plan(steps, sum(a.nbytes for a in batch))
         self._began = time.perf_counter()
 
     def _cost(self, what: str, began: float, counts: bool) -> None:
@@ -179,21 +189,21 @@ class Watch:
                 before + (min(taken, 4 * before) - before) / 8 if known else taken
             )
 
-    def _plan(self, steps: int, pace: float, held: int) -> None:
+    def _plan(self, steps: int, held: int) -> None:
         """Choose when to look, and to add a row, next."""
         share = self._options.share / 2
-        wanted = self._costs["look"] / (share * pace)  # 0 of an infinite pace
+        wanted = self._costs["look"] / (share * self._pace)  # 0 at first
         limit = min(MOST, self._options.memory // max(held, 1), 2 * self._every)
         self._every = min(_power(wanted), 1 << max(limit, 1).bit_length() - 1)
-        if pace == math.inf:  # nothing has been measured
+        if self._pace == math.inf:  # nothing has been measured
             self._every = FIRST
         if steps >= self._due:
             known = math.isfinite(self._costs["row"])
-            wanted = self._costs["row"] / (share * pace) if known else 0.0
+            wanted = self._costs["row"] / (share * self._pace) if known else 0.0
             apart = self._options.every or max(ROW, self._every, _power(wanted))
             self._due = steps - steps % apart + apart
         # Both are powers of two, so that a look for a row is not an additional one.
-        self._until = min(self._every - steps % self._every, self._due - steps)
+        self._until = min(steps - steps % self._every + self._every, self._due)
 
     def _compare(self) -> None:
         """Copy batches from now on where the caller has overwritten one."""
@@ -218,9 +228,10 @@ class Watch:
             program.bind({n: self._arrays[n] for n in names})
             self._norm = program
         gradient = float(self._norm(*batch))
+        done = len(self._losses) - self._copied_at
         change = sum(_square(a - self._copy[n]) for n, a in self._trained.items())
         size = sum(_square(a) for a in self._trained.values())
-        update = math.sqrt(change / size) / len(self._since) if size else math.nan
+        update = math.sqrt(change / size) / done if size else math.nan
         losses = self._losses[self._row :]
         self._row = len(self._losses)
         row = self._row, sum(losses) / len(losses), gradient, update
@@ -230,15 +241,23 @@ class Watch:
 
     def _stop(self, run: Run, what: str) -> None:
         """Make the steps since the copy again, as far as the first NaN."""
-        since = self._since.copy()
+        since, done = self._batches(), self._copied_at
         self.forget()
-        losses = self._losses[len(self._losses) - len(since) :]
-        done = len(self._losses) - len(since)
-        index, said = self._replay(run, self._copy, since, losses)
+        index, said = self._replay(run, self._copy, since, self._losses[done:])
         raise NumericError(
             f"{what}; training stopped, with the arrays as they were before step "
             f"{done + index + 1}{said}; sg.diagnose(trainer, data) looks for the cause"
         )
+
+    def _batches(self) -> list[Batch | Again]:
+        """Return the batch of each step since the copy, or how to make it."""
+        if not self._inputs:
+            return [()] * (len(self._losses) - self._copied_at)
+        rest, more = iter(self._since), len(self._inputs) - 1
+        return [
+            (first, *islice(rest, more)) if isinstance(first, np.ndarray) else first
+            for first in rest
+        ]
 
 
 def finite(flat: np.ndarray) -> bool:

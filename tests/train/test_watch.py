@@ -1,5 +1,7 @@
 """``Trainer(watch=True)``: losses of steps, and the first NaN by name."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -36,6 +38,18 @@ def test_the_first_nan_stops_training_and_is_named():
         trainer.fit(DATA, epochs=50, batch_size=32, progress=False)
     assert all(np.isfinite(a).all() for a in trainer.params.values())
     assert not np.isfinite(trainer.losses[-1])
+
+
+def test_a_nan_without_inputs_is_found():
+    scale = sg.param("scale", (), init=1.0)
+    trainer = sg.Trainer(
+        5 * scale + 0.01 * sg.log(scale), sg.optim.SGD(0.01), watch=True
+    )
+    for _ in range(20):
+        trainer.step()
+    with pytest.raises(NumericError, match="first NaN is made by 'log'"):
+        trainer.step()
+    assert np.isfinite(trainer.params["scale"])
 
 
 def test_a_nan_of_a_gradient_is_found_a_step_before():
@@ -190,7 +204,7 @@ def test_looking_takes_its_share_of_the_time(monkeypatch):
     trainer = sg.Trainer(loss, sg.optim.SGD(0.001), watch=True)
     for _ in range(100):
         trainer.step(**DATA)  # and compile the statistics
-    clock = [0.0]
+    clock = [time.perf_counter()]
     watch = trainer._watch
     monkeypatch.setattr("symgrad.train.watch.time.perf_counter", lambda: clock[0])
     looks = []

@@ -157,8 +157,8 @@ def forecast(
                 layer.name,
                 math.hypot(*(bounds[id(p)] for p in trained)) if trained else math.nan,
                 norm,
-                norm / final if final else math.nan,
-                expected.norm(site) / expected.norm(last),
+                _part(norm, final),
+                _part(expected.norm(site), expected.norm(last)),
                 most.get(id(site), math.nan)
                 if _passes(meeting, site, last)
                 else math.inf,
@@ -167,6 +167,10 @@ def forecast(
     sites = [s for layer in layers for s in layer.sites]
     places = sum(not math.isnan(expected.norm(s)) for s in sites)
     return Forecast(found, _slopes(through), places)
+
+
+def _part(norm: float, whole: float) -> float:
+    return norm / whole if whole else math.nan
 
 
 def _norm(expected: MeanField, layer: Layer) -> float:

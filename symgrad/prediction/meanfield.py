@@ -170,18 +170,13 @@ class MeanField:
 
     def _integrals(self, cone: Cone, body: Expr) -> tuple[float, float]:
         """Return the means of a function of the leaves, and of its square."""
-        rule = POINTS.get(len(cone.leaves), 5)
-        nodes, weights = np.polynomial.hermite_e.hermegauss(rule)
-        weights = weights / weights.sum()
-        grid = np.array(list(itertools.product(nodes, repeat=len(cone.leaves))))
-        mass = np.array(
-            [math.prod(w) for w in itertools.product(weights, repeat=len(cone.leaves))]
-        )
-        values = {}
-        for n, (name, t) in enumerate(cone.leaves.items()):
-            m = self.moments[t]
-            x = m.mean + math.sqrt(max(m.variance, 0.0)) * grid[:, n]
-            values[name] = (x, x)
+        normal = sum(t.dtype != "bool" for t in cone.leaves.values())
+        rule = POINTS.get(normal, 5)
+        rules = [self._points(t, rule) for t in cone.leaves.values()]
+        grid = np.array(list(itertools.product(*(points for points, _ in rules))))
+        parts = itertools.product(*(weights for _, weights in rules))
+        mass = np.array([math.prod(w) for w in parts])
+        values = {name: (x, x) for name, x in zip(cone.leaves, grid.T, strict=True)}
         if not values:
             values = {"": (np.zeros(1), np.zeros(1))}
         low, high = enclose(body, values)
@@ -193,11 +188,26 @@ class MeanField:
         middle = middle[kept]
         return float(mass @ middle), float(mass @ middle**2)
 
+    def _points(self, t: Tensor, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return values that stand for a tensor's elements, and their weights."""
+        m = self.moments[t]
+        if t.dtype == "bool":
+            return np.array([0.0, 1.0]), np.array([1 - m.mean, m.mean])
+        if isinstance(t.op, Comprehension) and t.op.body.fn == "axis":
+            last = self.flow.extents(t.op)[t.op.body.value] - 1
+            places = np.round(np.linspace(0, last, min(last + 1, 64)))
+            return places, np.full(len(places), 1 / max(len(places), 1))
+        points, weights = np.polynomial.hermite_e.hermegauss(count)
+        spread = math.sqrt(max(m.variance, 0.0))
+        return m.mean + spread * points, weights / weights.sum()
+
     # -- backward --------------------------------------------------------------------
 
     def _factor(self, e: Edge) -> float:
         """Return the expected factor of the squared norm of a cotangent."""
         if e.slope is not None:
+            if _is_part(e.node) and _is_part(e.source):
+                return 1.0  # the guard of the part tells which cotangents are its own
             cone, name = e.slope
             return self._integrals(cone, derivative(cone.body, name))[1]
         block = self.flow.blocks.get(id(e.node))
@@ -210,6 +220,9 @@ class MeanField:
             return math.nan  # the theory is of independent entries
         if not isinstance(c, Comprehension) or c.reduce in ("max", "min"):
             return 1.0
+        if _is_padding(c):
+            whole = math.prod(self.flow.facts[e.node].shape)
+            return math.prod(self.flow.facts[e.source].shape) / whole if whole else 0.0
         extents = self.flow.extents(c)
         found = float(math.prod(extents[a] for a in c.reduced))
         rest = [
@@ -289,6 +302,24 @@ class LoopField:
             formals = self.steps.loop.formals
             self._rows[key] = np.array([found.get(id(f), 0.0) for f in formals])
         return self._rows[key]
+
+
+def _is_padding(c: Comprehension) -> bool:
+    """Does a statement put a tensor between zeros?"""
+    return c.is_movement and bool(c.guards)
+
+
+def _is_part(t: Tensor) -> bool:
+    """Is a tensor a part of a concatenation, or several of its parts?
+
+    Parts between zeros are put side by side by selects, one in the other.
+    """
+    c = t.op
+    if not isinstance(c, Comprehension):
+        return False
+    if c.is_elementwise and c.body.fn == "select":
+        return all(map(_is_part, t.args[1:]))
+    return _is_padding(c)
 
 
 def _softmax_square(scores: Moments, count: int) -> float:

@@ -31,7 +31,7 @@ def measured(
             )
     inner = [t for t in order if t.args and dtypes.is_float(t.dtype)]
     program = compile(inputs, inner)
-    needed = [name_of(t) for t in order if isinstance(t.op, Param)]
+    needed = [name_of(t) for t in topological(inner) if isinstance(t.op, Param)]
     arrays = {name: params[name] for name in needed}
     values = program(*_typed(inputs, data), params=arrays)
     return {t: Known(v) for t, v in zip(inner, values, strict=True)}

@@ -72,6 +72,44 @@ def test_the_forecast_is_near_what_is_measured():
         assert layer.flow <= layer.most * 1.001
 
 
+def concatenated(x):
+    """A dense network: each layer reads all results before it (Huang et al. 2017)."""
+    h = x
+    for n in range(4):
+        h = sg.concat([h, sg.relu(sg.nn.linear(h, 6, name=f"part{n}"))], axis=1)
+    return sg.nn.linear(h, 3, name="out")
+
+
+def experts(x):
+    """A mixture of experts, stacked and weighted (Jacobs et al. 1991)."""
+    gate = sg.softmax(sg.nn.linear(x, 5, name="gate"))
+    found = [sg.relu(sg.nn.linear(x, 3, name=f"expert{n}")) for n in range(5)]
+    return sg.sum(gate[:, :, None] * sg.stack(found, axis=1), axis=1)
+
+
+@pytest.mark.parametrize("model", [concatenated, experts])
+def test_parts_side_by_side_are_foretold(model):
+    x, y = sg.input("x", ("n", 6)), sg.input("y", ("n", 3))
+    rng = np.random.default_rng(0)
+    data = {"x": rng.normal(size=(200, 6)), "y": rng.normal(size=(200, 3))}
+    loss = sg.nn.mse(model(x), y)
+    params, made = sg.init(loss), model_of(loss)
+    found = forecast(made, params, params, data)
+    measured = Instrument(made)({k: np.float32(v) for k, v in data.items()}, params)
+    assert len(found.layers) >= 5
+    for layer in found.layers:
+        norms = [measured.gradients[p] for p in (f"{layer.name}/W", f"{layer.name}/b")]
+        assert 0.2 < layer.expected / math.hypot(*norms) < 5
+        assert layer.verdict == "steady"
+
+
+def test_a_loss_that_no_gradient_is_expected_to_leave():
+    x, W = sg.input("x", ("n", 3)), sg.param("W", (3, 4))
+    h = sg.relu(x @ W) @ sg.param("V", (4, 2))
+    found = ahead(sg.mean(sg.relu(h - 1000.0)))
+    assert [math.isnan(layer.flow) for layer in found.layers] == [True, True]
+
+
 @pytest.mark.parametrize("name", ["tanh", "relu", "sigmoid"])
 def test_mean_field_is_that_of_schoenholz(name):
     """χ = σ_w² E[φ′(√q z)²] and q = σ_w² E[φ(√q z)²], by PyTorch's sampling."""

@@ -261,6 +261,12 @@ def test_behind_a_normalisation_data_tell_more():
     assert np.linalg.norm(truth) / 3 < bound.expected < 3 * np.linalg.norm(truth)
 
 
+def test_a_loss_that_is_a_parameter_is_measured():
+    p = sg.param("p", (), init=3.0)
+    bound = sg.gradient_bound(p, p, data={}, measure=True)
+    assert bound.value == bound.at_data == 1
+
+
 def test_measuring_needs_data():
     x = sg.input("x", ("n", 3))
     W = sg.param("W", (3, 2))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.loop import Formal, Scan
 from symgrad.declare.tensor import Input, Param, Reshape, Tensor, topological
+from symgrad.drawing.scopes import Frames, frames, scope_of
 from symgrad.notation.lower import Lowering, source
 
 #: A graph with at most so many operations shows each of them.
@@ -40,6 +41,7 @@ class Boxes:
     boxes: dict[Tensor, Box]
     leaves: list[Tensor]
     owner: dict[Tensor, Tensor]
+    frames: Frames = field(default_factory=Frames)
 
 
 def condense(outputs: Sequence[Tensor], each: bool = False) -> Boxes:
@@ -81,6 +83,8 @@ class _Graph:
             self.clear.add(t)
         elif _moves(t) and all(_is_leaf(a) or a in self.clear for a in t.args):
             self.clear.add(t)
+        elif isinstance(t.op, Reshape) and not isinstance(source(*t.args).op, Input):
+            self.clear |= {t} if all(_is_leaf(source(a)) for a in t.args) else set()
 
     def is_small(self) -> bool:
         """Return True if every operation may be shown: few, and no matrix product."""
@@ -203,6 +207,8 @@ class _Graph:
                 continue
             above = {owner[u] for u in self.users[t] if u in owner}
             alone = t not in heads and len(above) == 1
+            # what a layer computes does not move into the loss that reads it
+            alone = alone and scope_of(t) == scope_of(next(iter(above)))
             owner[t] = above.pop() if alone else t
         found = {t: Box(t) for t in self.order if owner.get(t) is t}
         leaves: dict[Tensor, None] = {}
@@ -212,7 +218,8 @@ class _Graph:
         for box in found.values():
             box.sources = self._sources(box, owner)
             leaves.update(dict.fromkeys(s for s in box.sources if s not in found))
-        return Boxes(found, list(leaves), owner)
+        around = frames({t: box.sources for t, box in found.items()})
+        return Boxes(found, list(leaves), owner, around)
 
     def _sources(self, box: Box, owner: dict[Tensor, Tensor]) -> list[Tensor]:
         found: dict[Tensor, None] = {}

@@ -59,6 +59,7 @@ class Figure:
     beside: list[tuple[str, str]] = field(default_factory=list)
     scale: LogScale | None = None
     caption: str = ""
+    notes: list[str] = field(default_factory=list)
     _drawn: set[tuple[str, str, str]] = field(default_factory=set)
 
     def add(self, edge: Edge, passes: bool) -> None:
@@ -88,6 +89,12 @@ class Figure:
     def dot(self) -> str:
         """Return the figure as DOT text."""
         lines = [_HEAD]
+        if self.notes:
+            text = "\\l".join(map(escape, self.notes))
+            lines.append(
+                f'  graph [label="{text}\\l", labelloc=b, labeljust=l, fontsize=9, '
+                'fontcolor="#4b5563"];'
+            )
         lines += _clusters(self.nodes)
         for left, right in self.beside:
             lines.append(
@@ -119,8 +126,8 @@ def _cluster_lines(tree: dict, path: str, depth: int) -> list[str]:
         whole = f"{path}/{name}" if path else name
         lines.append(
             f'{pad}subgraph "cluster_{escape(whole)}" {{\n'
-            f'{pad}  label="{escape(name)}"; labeljust=l; fontcolor="{text}"; '
-            f'style="rounded,filled"; fillcolor="{fill}"; color="{line}"; margin=10;'
+            f'{pad}  label="{escape(name)}"; labelloc=t; labeljust=l; '
+            f'fontcolor="{text}"; style="rounded,filled"; fillcolor="{fill}"; color="{line}"; margin=10;'
         )
         lines += _cluster_lines(inner, whole, depth + 1)
         lines.append(pad + "}")

@@ -14,18 +14,18 @@ from symgrad.declare.tensor import Param, Tensor, op_name, topological
 from symgrad.drawing.colours import LogScale, on_scale
 from symgrad.drawing.condense import MANY
 from symgrad.drawing.fold import runs
+from symgrad.drawing.graph import Graph
 from symgrad.drawing.groups import grouped, places
 from symgrad.drawing.labels import (
     WIDEST,
     isolated,
-    scope_of,
     shape_text,
     shortened,
     statement_of,
 )
 from symgrad.drawing.loops import is_loop
 from symgrad.drawing.measure import norms
-from symgrad.drawing.views import Backward, Graph
+from symgrad.drawing.views import Backward
 from symgrad.emit.kernels import emit, texts
 from symgrad.errors import SymgradError
 from symgrad.notation.mathml import math_element, mathml_text, name, row, sign
@@ -197,7 +197,7 @@ class _Facts:
     def _node(self, t: Tensor) -> dict[str, Any]:
         is_box = t in self.graph.boxes.boxes
         shown = self.graph.node(self.graph.units[t])
-        path = scope_of(t)
+        path = self.graph.scope(t)
         own = self.labels.shown(t)
         found = {
             "id": self.place[t],

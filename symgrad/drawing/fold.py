@@ -10,8 +10,8 @@ from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.tensor import Param, Tensor
 from symgrad.drawing.condense import Boxes
 from symgrad.drawing.groups import grouped, places
-from symgrad.drawing.labels import scope_of
 from symgrad.drawing.loops import is_loop
+from symgrad.drawing.scopes import Frames
 from symgrad.errors import GraphError
 
 #: More boxes than this are folded.
@@ -52,12 +52,12 @@ def fold(boxes: Boxes, collapse: str | None, joined: bool) -> dict[Tensor, Unit]
             "'scope' (fold every scope) or None (fold nothing)"
         )
     shown = [*boxes.leaves, *boxes.boxes]
-    depth = _depth(shown, collapse)
+    depth = _depth(shown, boxes.frames, collapse)
     if depth is None:
         units = {t: Unit(f"n{k}", [t], []) for k, t in enumerate(shown)}
         _join_results(boxes, units)
         return units
-    units = _by_scope(shown, depth)
+    units = _by_scope(shown, boxes.frames, depth)
     _join_results(boxes, units)
     if joined or len(set(units.values())) > READABLE:
         _repeat(boxes, units)
@@ -91,34 +91,36 @@ def _join_results(boxes: Boxes, units: dict[Tensor, Unit]) -> None:
                 units[t] = first
 
 
-def _depth(shown: Sequence[Tensor], collapse: str | None) -> int | None:
+def _depth(shown: Sequence[Tensor], frames: Frames, collapse: str | None) -> int | None:
     """Return how many components of the scopes stay apart; None folds nothing."""
     if collapse is None or (collapse == "auto" and len(shown) <= READABLE):
         return None
     if collapse == "scope":
         return 1
-    if _count(shown, 1) >= ENOUGH:
+    if _count(shown, frames, 1) >= ENOUGH:
         return 1
-    deepest = max((scope_of(t).count("/") + 1 for t in shown), default=1)
+    deepest = max((frames.of(t).count("/") + 1 for t in shown), default=1)
     depths = range(deepest, 1, -1)
-    found = (d for d in depths if _count(shown, d) <= READABLE)
-    many = (d for d in reversed(depths) if _count(shown, d) >= ENOUGH)
+    found = (d for d in depths if _count(shown, frames, d) <= READABLE)
+    many = (d for d in reversed(depths) if _count(shown, frames, d) >= ENOUGH)
     return next(found, None) or next(many, 1)
 
 
-def _count(shown: Sequence[Tensor], depth: int) -> int:
-    return len({_prefix(t, depth) or id(t) for t in shown})
+def _count(shown: Sequence[Tensor], frames: Frames, depth: int) -> int:
+    return len({_prefix(t, frames, depth) or id(t) for t in shown})
 
 
-def _prefix(t: Tensor, depth: int) -> str:
-    return "/".join(scope_of(t).split("/")[:depth])
+def _prefix(t: Tensor, frames: Frames, depth: int) -> str:
+    return "/".join(frames.of(t).split("/")[:depth])
 
 
-def _by_scope(shown: Sequence[Tensor], depth: int) -> dict[Tensor, Unit]:
+def _by_scope(
+    shown: Sequence[Tensor], frames: Frames, depth: int
+) -> dict[Tensor, Unit]:
     units: dict[Tensor, Unit] = {}
     scopes: dict[str, Unit] = {}
     for k, t in enumerate(shown):
-        prefix = _prefix(t, depth)
+        prefix = _prefix(t, frames, depth)
         if not prefix:
             units[t] = Unit(f"n{k}", [t], [])
             continue
@@ -146,10 +148,11 @@ def _repeat(boxes: Boxes, units: dict[Tensor, Unit]) -> None:
 def runs(boxes: Boxes) -> list[list[str]]:
     """Return the paths of repeated scopes that follow each other, at every depth."""
     shown = [*boxes.leaves, *boxes.boxes]
-    deepest = max((scope_of(t).count("/") + 1 for t in shown if scope_of(t)), default=0)
+    paths = [path for t in shown if (path := boxes.frames.of(t))]
+    deepest = max((path.count("/") + 1 for path in paths), default=0)
     found = []
     for depth in range(1, deepest + 1):
-        units = _by_scope(shown, depth)
+        units = _by_scope(shown, boxes.frames, depth)
         _repeat(boxes, units)
         for unit in dict.fromkeys(units.values()):
             inner = all(p.count("/") == depth - 1 for p in unit.scopes)

@@ -10,7 +10,6 @@ from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.dtypes import is_float
 from symgrad.declare.ops import FUNCTIONS
 from symgrad.declare.tensor import (
-    Constant,
     Input,
     Param,
     Reshape,
@@ -23,6 +22,7 @@ from symgrad.declare.tensor import (
 from symgrad.derivation.reverse import reverse
 from symgrad.drawing.condense import MANY, Box, Boxes, condense
 from symgrad.drawing.loops import Step, body_of, is_loop, loop_of, over_steps, step
+from symgrad.drawing.names import short_names
 from symgrad.notation.indexed import Indexed
 from symgrad.notation.local import (
     local_form,
@@ -33,7 +33,7 @@ from symgrad.notation.local import (
     with_opaque,
 )
 from symgrad.notation.lower import below
-from symgrad.notation.names import Namer, leaf_names
+from symgrad.notation.names import Namer
 from symgrad.notation.render import display_name, unicode_text
 from symgrad.notation.syntax import ONE, Form, call, sym
 from symgrad.notation.terms import ZERO, Term, factors, power_parts
@@ -55,7 +55,7 @@ class Labels:
         """Name and describe boxes; some may have names already."""
         given = given or {}
         unnamed = [t for t in boxes.leaves if t not in given]
-        self.names: dict[Tensor, str] = {**given, **leaf_names(unnamed)}
+        self.names: dict[Tensor, str] = {**given, **short_names(unnamed)}
         self.titles: dict[Tensor, str] = {}
         self.formulas: dict[Tensor, str] = {}
         self.forms: dict[Tensor, Form] = {}
@@ -117,7 +117,7 @@ class Labels:
         if form is None:
             return f"{len(box.members)} operations"
         text = unicode_text(form)
-        if len(text) <= LONGEST or form.kind not in ("sub", "big") or not title:
+        if len(text) <= LONGEST or not title.isidentifier():
             return text
         return f"{title}({', '.join(map(self.shown, box.sources))})"
 
@@ -438,10 +438,3 @@ def leaf_kind(t: Tensor) -> str:
     if isinstance(t.op, Param):
         return "param" if t.op.trainable else "frozen"
     return "input" if isinstance(t.op, Input) else "constant"
-
-
-def scope_of(t: Tensor) -> str:
-    """Return the scope in which a picture puts a node."""
-    if isinstance(t.op, Constant | Input):
-        return ""
-    return t.name.rpartition("/")[0] if t.name else t.scope

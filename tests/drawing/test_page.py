@@ -225,7 +225,7 @@ def test_large_models_are_laid_out_by_folding(chromium, tmp_path):
     path = draw(sg.mean(h * h)).save(tmp_path / "large.html")
     seconds = sum(os.times()[:4]) - start
     facts = facts_of(path)
-    assert len(facts["nodes"]) == 2001
+    assert len(facts["nodes"]) == 2002
     assert seconds < 10
     with opened(chromium, path, viewport=SIZE) as tab:
         assert 2 <= tab.locator(".node").count() <= 48
@@ -268,7 +268,7 @@ def test_large_models_get_levels_where_nothing_repeats(chromium, tmp_path, scope
         tab.keyboard.press("/")
         tab.keyboard.type("tanh")
         tab.keyboard.press("Enter")
-        assert tab.locator(".node.chosen .title").text_content() == "tanh"
+        assert tab.locator(".node.chosen .title").text_content().startswith("tanh")
         for _ in range(3):
             tab.locator(".node.fold").first.press("Enter")
         assert tab.locator(".node").count() <= 400

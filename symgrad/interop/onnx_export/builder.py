@@ -33,6 +33,8 @@ class Builder:
         self._constants: dict[tuple, str] = {}
         self._known: dict[tuple, str] = {}
         self._numbers = count()
+        #: The scope of what is being written, for the names of its nodes.
+        self.scope = ""
         #: Named dimension -> an input that has it, and where.
         self.places: dict[str, tuple[str, int]] = {}
 
@@ -58,8 +60,9 @@ class Builder:
     ) -> list[str]:
         """Return the values of an operator that has several."""
         names = [self.name(op.lower()) for _ in range(results)]
+        own = f"{self.scope}/{names[0]}" if self.scope else names[0]
         self.nodes.append(
-            self.onnx.helper.make_node(op, inputs, names, names[0], **attributes)
+            self.onnx.helper.make_node(op, inputs, names, own, **attributes)
         )
         return names
 

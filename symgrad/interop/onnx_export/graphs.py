@@ -37,11 +37,13 @@ def add_graph(
     """
     for group in grouped(outputs, known):
         t = group[0]
+        b.scope = t.scope
         args = [known[a] for a in t.args]
         if isinstance(t.op, Scan):
             known.update(zip(group, _add_loop(b, group, args), strict=True))
         else:
             known[t] = _node(b, t, args, arrays)
+    b.scope = ""
     return [known[t] for t in outputs]
 
 

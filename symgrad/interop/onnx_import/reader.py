@@ -28,6 +28,7 @@ from symgrad.interop.onnx_import import (  # noqa: F401  they fill the table
     windows,
 )
 from symgrad.interop.onnx_import.nodes import OPERATORS, Node
+from symgrad.interop.onnx_import.scopes import scope_of
 from symgrad.interop.onnx_import.values import (
     TYPES,
     NeedsConstantError,
@@ -224,8 +225,8 @@ class _Reader:
             declared,
             lambda body, given: self._subgraph(body, given, found),
         )
-        named = proto.name and proto.name.isprintable()
-        with scope(proto.name) if named else nullcontext():
+        path = scope_of(proto)
+        with scope(path) if path else nullcontext():
             try:
                 results = function(node)
             except NeedsConstantError:

@@ -127,7 +127,8 @@ def _cluster_lines(tree: dict, path: str, depth: int) -> list[str]:
         lines.append(
             f'{pad}subgraph "cluster_{escape(whole)}" {{\n'
             f'{pad}  label="{escape(name)}"; labelloc=t; labeljust=l; '
-            f'fontcolor="{text}"; style="rounded,filled"; fillcolor="{fill}"; color="{line}"; margin=10;'
+            f'fontcolor="{text}"; style="rounded,filled"; fillcolor="{fill}"; '
+            f'color="{line}"; margin=10;'
         )
         lines += _cluster_lines(inner, whole, depth + 1)
         lines.append(pad + "}")

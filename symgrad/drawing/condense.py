@@ -14,6 +14,7 @@ from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.loop import Formal, Scan
 from symgrad.declare.tensor import Input, Param, Reshape, Tensor, topological
 from symgrad.drawing.scopes import Frames, frames, scope_of
+from symgrad.drawing.slices import is_part, operand
 from symgrad.notation.lower import Lowering, source
 
 #: A graph with at most so many operations shows each of them.
@@ -73,6 +74,7 @@ class _Graph:
         self.clear: set[Tensor] = set()
         for t in self.order:
             self._sort(t)
+        self.results, self.between = self._results()
 
     def _sort(self, t: Tensor) -> None:
         """Note what depends on no leaf, and what is a leaf but for its place."""
@@ -85,6 +87,16 @@ class _Graph:
             self.clear.add(t)
         elif isinstance(t.op, Reshape) and not isinstance(source(*t.args).op, Input):
             self.clear |= {t} if all(_is_leaf(source(a)) for a in t.args) else set()
+
+    def _results(self) -> tuple[set[Tensor], set[Tensor]]:
+        """Return parts of a loop's results that something else reads, and others."""
+        parts: set[Tensor] = set()
+        for t in self.order:
+            if is_part(t) and (isinstance(operand(t).op, Scan) or operand(t) in parts):
+                parts.add(t)
+        read = {t for t in parts if any(u not in parts for u in self.users[t])}
+        read |= self.ends & parts
+        return read, parts - read
 
     def is_small(self) -> bool:
         """Return True if every operation may be shown: few, and no matrix product."""
@@ -116,7 +128,7 @@ class _Graph:
                     for u in above
                 )
             )
-            plain = _moves(t) and t not in self.ends
+            plain = _moves(t) and t not in self.ends | self.results
             if not plain and (not inside[t] or t in composites):
                 found.add(t)
         return found
@@ -136,7 +148,7 @@ class _Graph:
 
     def heads(self) -> set[Tensor]:
         """Return the results of the boxes of a network."""
-        found = set(self.outputs)
+        found = set(self.outputs) | self.results
         absorbed: set[Tensor] = set()
         for t in self.order:
             if not self._is_operation(t):
@@ -150,7 +162,7 @@ class _Graph:
                 found.add(self._with_bias(t, absorbed))
                 below = (source(a) for a in t.args)
                 found |= {a for a in below if self._is_operation(a)}
-        found -= absorbed
+        found -= absorbed | self.between
         found |= {t for t in self.order if self._is_join(t, found)}
         return found
 
@@ -207,8 +219,8 @@ class _Graph:
                 continue
             above = {owner[u] for u in self.users[t] if u in owner}
             alone = t not in heads and len(above) == 1
-            # what a layer computes does not move into the loss that reads it
-            alone = alone and scope_of(t) == scope_of(next(iter(above)))
+            if alone and not _moves(t):  # a layer's value does not move into the loss
+                alone = scope_of(t) == scope_of(next(iter(above)))
             owner[t] = above.pop() if alone else t
         found = {t: Box(t) for t in self.order if owner.get(t) is t}
         leaves: dict[Tensor, None] = {}

@@ -44,7 +44,7 @@ def copied(
     for source, unit in links:
         if source not in boxes.boxes and not units[source].folded:
             readers.setdefault(source, []).append(unit)
-    found = {}
+    found: dict[tuple[Tensor, Unit], Copy] = {}
     for leaf, around in readers.items():
         least = INPUT if isinstance(leaf.op, Input) else 2
         places = [rows[u] for u in around]

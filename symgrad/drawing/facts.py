@@ -274,6 +274,8 @@ class _Facts:
             texts = self.labels.locals(box, final=head is self.graph.output)
         found = []
         for s in box.sources:
+            if self.place[s] == self.place[head]:  # parts of a loop's result
+                continue
             local = texts.get(s) if s in live else None
             markup = ""
             if local is not None:

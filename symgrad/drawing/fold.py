@@ -10,7 +10,7 @@ from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.tensor import Param, Tensor
 from symgrad.drawing.condense import Boxes
 from symgrad.drawing.groups import grouped, places
-from symgrad.drawing.loops import is_loop
+from symgrad.drawing.loops import is_loop, result_of
 from symgrad.drawing.scopes import Frames
 from symgrad.errors import GraphError
 
@@ -81,7 +81,7 @@ def _group(boxes: Boxes, units: dict[Tensor, Unit]) -> None:
 
 
 def _join_results(boxes: Boxes, units: dict[Tensor, Unit]) -> None:
-    """Show the results of one loop, which are computed together, as one box."""
+    """Show the results of one loop, and parts of them, as one box."""
     firsts: dict[object, Unit] = {}
     for t in boxes.boxes:
         if is_loop(t) and not units[t].folded:
@@ -89,6 +89,9 @@ def _join_results(boxes: Boxes, units: dict[Tensor, Unit]) -> None:
             if first is not units[t]:
                 first.heads.append(t)
                 units[t] = first
+        elif (s := result_of(boxes.boxes[t])) is not None and not units[s].folded:
+            units[s].heads.append(t)
+            units[t] = units[s]
 
 
 def _depth(shown: Sequence[Tensor], frames: Frames, collapse: str | None) -> int | None:

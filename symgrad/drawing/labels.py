@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from typing import NamedTuple
 
-from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.dtypes import is_float
-from symgrad.declare.ops import FUNCTIONS
 from symgrad.declare.tensor import (
     Input,
     Param,
@@ -17,12 +14,21 @@ from symgrad.declare.tensor import (
     constant,
     input,
     make,
-    op_name,
 )
 from symgrad.derivation.reverse import reverse
 from symgrad.drawing.condense import MANY, Box, Boxes, condense
-from symgrad.drawing.loops import Step, body_of, is_loop, loop_of, over_steps, step
+from symgrad.drawing.loops import (
+    Step,
+    body_of,
+    is_loop,
+    over_steps,
+    result_of,
+    step,
+)
 from symgrad.drawing.names import short_names
+from symgrad.drawing.parts import back_text, chain_text, part_names
+from symgrad.drawing.states import result_name
+from symgrad.drawing.titles import title_of
 from symgrad.notation.indexed import Indexed
 from symgrad.notation.local import (
     local_form,
@@ -36,7 +42,7 @@ from symgrad.notation.lower import below
 from symgrad.notation.names import Namer
 from symgrad.notation.render import display_name, unicode_text
 from symgrad.notation.syntax import ONE, Form, call, sym
-from symgrad.notation.terms import ZERO, Term, factors, power_parts
+from symgrad.notation.terms import ZERO, Term
 
 READABLE = 120  # parts of a formula; the function of a row may have more
 LONGEST = 44  # characters of a formula in a box
@@ -63,15 +69,17 @@ class Labels:
         self._derived: dict[tuple, tuple[Box, list[Form | None]]] = {}
         # a step is looked at when it is asked for: the body of a loop may be long
         self._steps: dict[Tensor, tuple[Step, Labels]] = {}
-        self._defined: dict[tuple, tuple[Box, Term, Form]] = {}
+        self._defined: dict[tuple, tuple[dict[Tensor, str], Term, Form]] = {}
         namer = Namer(self.names, boxes.owner)
         for head, box in boxes.boxes.items():
             term = self._define(box)
             self.formulas[head] = self._formula(box)
             if head in given:
                 continue
-            if head is output and not head.ndim and "L" not in namer.taken:
-                self.names[head] = "L"
+            known = "L" if head is output and not head.ndim else self._state(box)
+            if known is not None and known not in namer.taken:
+                self.names[head] = known
+                namer.taken.add(known)
             else:
                 namer.name(head, term or ZERO)  # nothing to tell a letter by
 
@@ -84,22 +92,30 @@ class Labels:
             form = call("scan", *map(sym, names.values()))
         elif isinstance(head.op, Reshape):
             form, _ = local_form(head, names)
+        elif (text := chain_text(box, names)) is not None:
+            form = sym(text)
         elif len(box.members) <= MANY:
             term, form = self._written(box, names)
-        self.titles[head] = _title(box, term)
+        self.titles[head] = title_of(box, term)
         if form is not None:
             self.forms[head] = form
         return term
+
+    def _state(self, box: Box) -> str | None:
+        """Return the name of a loop's result, or of a part of one, if it has one."""
+        loop = box.head if is_loop(box.head) else result_of(box)
+        return None if loop is None else result_name(box.head, self.step(loop)[0])
 
     def _written(
         self, box: Box, names: Mapping[Tensor, str]
     ) -> tuple[Term, Form | None]:
         """Return term and formula of a box; those of an equal one under its names."""
         key = statement_of(box)
+        names = {**names, **part_names(box, names)}
         if key in self._defined:
-            first, term, known_form = self._defined[key]
-            own = dict(zip(first.sources, box.sources, strict=True))
-            texts = {self.names[a]: names[b] for a, b in own.items()}
+            known_names, term, known_form = self._defined[key]
+            own = dict(zip(known_names, names, strict=True))
+            texts = {known_names[a]: names[b] for a, b in own.items()}
             return referring(term, own), renamed(known_form, texts)
         known = with_opaque(box.head, names)
         term = local_term(box.head, known)
@@ -109,7 +125,7 @@ class Labels:
         if form is None:
             form = Indexed(known, box.head.ndim).form(term)
         elif len(known) == len(names):  # it mentions nothing but the sources
-            self._defined[key] = box, term, form
+            self._defined[key] = names, term, form
         return term, form
 
     def _formula(self, box: Box) -> str:
@@ -209,6 +225,8 @@ class Labels:
         """Return the local derivative by each source, None where there is none."""
         if is_loop(box.head):
             return self._loop_forms(box)
+        if chain_text(box, self.names) is not None:
+            return [sym(back_text(box, self.names))]
         copy, places = isolated(box)
         if final or not copy.ndim:  # a factor says it all
             seed = constant(1.0, copy.dtype)
@@ -307,130 +325,6 @@ def shortened(text: str, width: int = LONGEST) -> str:
 def shape_text(t: Tensor) -> str:
     """Return a shape as pictures show it: ``n × 64``; nothing for a scalar."""
     return " × ".join(map(str, t.shape))
-
-
-_TITLES = {
-    "log_softmax": "log-softmax",
-    "red": "log-sum-exp",
-    "expand_dims": "reshape",
-    "mul": "multiply",
-    "div": "divide",
-    "sub": "subtract",
-    "neg": "negate",
-    "select": "where",
-}
-_NUMERIC = ("add", "mul", "pow", "num")
-
-
-def _title(box: Box, term: Term | None) -> str:
-    """Return the word for what a box does, from its term and its operations."""
-    if is_loop(box.head):
-        loop = loop_of(box.head)
-        return f"↻ scan × {loop.length}" + (", backwards" if loop.reverse else "")
-    if term is None:
-        return "reshape" if isinstance(box.head.op, Reshape) else "elementwise"
-    if term.kind == "fam":
-        return _TITLES.get(term.value[0], term.value[0])
-    loss = _loss_title(term, box.head)
-    if loss is not None:
-        return loss
-    products = [m for m in box.members if _is_product(m)]
-    if products:
-        return _product_title(products, box)
-    if _normalises(term):
-        return "normalise"
-    known = activation(term, box)
-    if known is not None:
-        return known
-    if term.kind == "call":
-        return _TITLES.get(term.value, term.value)
-    name = op_name(box.head.op)
-    if term.kind == "red":
-        return _TITLES["red"] if term.value[0] == "logsumexp" else name
-    if any(op_name(m.op) == "take" for m in box.members):
-        return "embedding"
-    if name == "add" and len(box.members) == 1:
-        return "+"
-    if len(box.members) == 1 or term.kind not in _NUMERIC:
-        return _TITLES.get(name, name)
-    return ""
-
-
-@cache
-def _activations(rank: int, dtype: str) -> tuple[Tensor, dict[str, Term]]:
-    """Return a place of that many axes, and the terms of activations of it."""
-    place = input("x", (2,) * rank, dtype)
-    terms = {n: local_term(FUNCTIONS[n](place), {place: "x"}) for n in ACTIVATIONS}
-    return place, terms
-
-
-ACTIVATIONS = (
-    "leaky_relu",
-    "silu",
-    "gelu",
-    "mish",
-    "softplus",
-    "elu",
-    "selu",
-    "hardswish",
-)
-
-
-def activation(term: Term, box: Box) -> str | None:
-    """Return the activation that a box is, whatever graph computes it.
-
-    Its term is compared with those of the functions as they are declared; ``erf`` is
-    in no other than GELU (Hendrycks & Gimpel 2016), whose constant may be rounded.
-    """
-    if len(box.sources) != 1 or box.head.shape != box.sources[0].shape:
-        return None
-    if term.kind not in _NUMERIC and term.value != "select" and term.kind != "call":
-        return None
-    (s,) = box.sources
-    place, terms = _activations(s.ndim, s.dtype)
-    own = referring(term, {s: place})
-    for name, known in terms.items():
-        if known is own:
-            return name
-    bodies = [m.op for m in box.members if isinstance(m.op, Comprehension)]
-    gated = term.kind == "mul" and all(c.reduce is None for c in bodies)
-    return "gelu" if gated and any(c.body.fn == "erf" for c in bodies) else None
-
-
-def _is_product(t: Tensor) -> bool:
-    c = t.op
-    return isinstance(c, Comprehension) and c.is_contraction and len(c.reads) > 1
-
-
-def _product_title(products: list[Tensor], box: Box) -> str:
-    name = op_name(products[0].op)
-    if name != "matmul":
-        return name
-    weights = any(isinstance(s.op, Param) for s in box.sources)
-    return "linear" if weights else "matmul"
-
-
-def _loss_title(term: Term, head: Tensor) -> str | None:
-    if head.ndim:
-        return None
-    for f in factors(term):
-        if f.kind == "red" and f.value[0] == "sum":
-            inner = factors(f.args[0])
-            if any(g.kind == "fam" and g.value[0] == "log_softmax" for g in inner):
-                return "cross-entropy"
-            base, e = power_parts(f.args[0])
-            if len(inner) == 1 and e == 2 and base.kind == "add":
-                return "squared error"
-    return None
-
-
-def _normalises(term: Term) -> bool:
-    """Return True for a division by the root of a mean square or variance."""
-    return any(
-        f.kind == "pow" and f.value.denominator == 2 and f.value < 0
-        for t in (term, *term.args)
-        for f in factors(t)
-    )
 
 
 def leaf_kind(t: Tensor) -> str:

@@ -17,11 +17,13 @@ from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.loop import Final, Loop, Scan, Stacked, States
 from symgrad.declare.tensor import Tensor, op_name, topological
 from symgrad.drawing.condense import Box
+from symgrad.drawing.slices import is_part, operand
 from symgrad.notation.lower import below, source
 from symgrad.notation.names import unused
 from symgrad.notation.syntax import Form, sym
 
 NOW, NEXT = "ₜ", "ₜ₊₁"
+SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 @dataclass
@@ -74,9 +76,11 @@ def step(t: Tensor, outer: Mapping[Tensor, str]) -> Step:
             own = _free(outer.get(at) or ("x" if n < last else "w"), taken)
             taken.add(own)
             names[formal] = own + (NOW if n < last else "")
-    letter = next((c for c in "hcsu" if c not in taken), "h")
-    for n, (carry, update) in enumerate(zip(loop.carries, loop.updates, strict=True)):
-        own = letter if carries == 1 else f"{letter}{n + 1}"
+    free = [c for c in "hcsu" if c not in taken]
+    if carries > len(free):
+        free = [f"h{n + 1}" for n in range(carries)]
+    pairs = zip(free, loop.carries, loop.updates, strict=False)
+    for own, carry, update in pairs:
         names[carry] = own + NOW
         if update not in names:
             names[update] = own + NEXT
@@ -88,6 +92,14 @@ def step(t: Tensor, outer: Mapping[Tensor, str]) -> Step:
 
 def _free(base: str, taken: set[str]) -> str:
     return base if base not in taken else unused(base, taken)
+
+
+def result_of(box: Box) -> Tensor | None:
+    """Return the loop's result of which a box is nothing but a part."""
+    at, members = box.head, set(box.members)
+    while is_part(at) and at in members:
+        at = operand(at)
+    return at if is_loop(at) and at is not box.head else None
 
 
 def body_of(found: Step) -> Box:

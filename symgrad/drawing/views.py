@@ -18,10 +18,9 @@ from symgrad.drawing.labels import (
     shape_text,
     shortened,
 )
+from symgrad.drawing.loops import SUBSCRIPTS
 from symgrad.drawing.measure import norms
 from symgrad.errors import GraphError, ShapeError
-
-SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 def forward(t: Tensor, collapse: str | None) -> Figure:
@@ -148,30 +147,38 @@ def _mirror(back: Backward, figure: Figure) -> Mirrored:
     """
     graph = back.graph
     found: Mirrored = {}
-    for head, source in back.parts:
-        unit = graph.units[source]
-        if unit is graph.units[head]:
-            continue
-        copy = graph.copies.get((source, graph.units[head]))
-        place = (unit, copy.key if copy else unit.key)
-        if place in found:
-            continue
-        key = found[place] = f"g{place[1]}"
-        if copy is not None:
-            title = _term(graph, source, copy.number)
-            figure.nodes.append(
-                Node(key, "cotangent", title, shape_text(source), copy.scope)
-            )
-            continue
+    for place, sources in _reached(back).items():
+        unit, own = place
+        key = found[place] = f"g{own}"
+        source, *more = sources
+        copy = sources[source]
         kind = "result" if source in back.targets else "cotangent"
-        if unit.folded:
+        names = ", ".join(map(graph.labels.shown, sources))
+        title, detail = f"∂L/∂{names}", shape_text(source)
+        scope = graph.scope(graph.units[source].heads[0])
+        if copy is not None:
+            kind, scope = "cotangent", copy.scope
+            title = _term(graph, source, copy.number)
+        elif unit.folded:
             title, detail, scope = f"∂L/∂({graph.name_of(unit)})", "", ""
-        else:
-            title, detail = f"∂L/∂{graph.labels.shown(source)}", shape_text(source)
-            scope = graph.scope(source)
+        elif more:  # several results of a loop
+            title, detail = f"∂L/∂({names})", ""
         figure.nodes.append(Node(key, kind, title, detail, scope))
-        if kind == "cotangent":
+        if kind == "cotangent" and copy is None:
             figure.beside.append((unit.key, key))
+    return found
+
+
+def _reached(back: Backward) -> dict[tuple[Unit, str], dict[Tensor, Copy | None]]:
+    """Return what of each unit, and of each copy of a leaf, has a cotangent."""
+    graph = back.graph
+    found: dict[tuple[Unit, str], dict[Tensor, Copy | None]] = {}
+    for head, source in back.parts:
+        unit, reader = graph.units[source], graph.units[head]
+        if unit is not reader:
+            copy = graph.copies.get((source, reader))
+            place = unit, copy.key if copy else unit.key
+            found.setdefault(place, {})[source] = copy
     return found
 
 

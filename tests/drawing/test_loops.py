@@ -8,9 +8,11 @@ import pytest
 import symgrad as sg
 from symgrad.drawing import draw
 from symgrad.drawing.facts import collect
+from symgrad.drawing.graph import Graph
 from symgrad.drawing.labels import Labels
 from symgrad.drawing.loops import is_loop
 from symgrad.drawing.views import Backward
+from symgrad.notation.render import unicode_text
 
 
 def recurrent(steps=6, backwards=False):
@@ -63,7 +65,7 @@ def test_the_steps_of_an_lstm():
         n for n in collect(loss, "flow", None, data, None, "auto")["nodes"]
         if n["carries"]
     ]  # fmt: skip
-    assert scan["carries"] == "h1ₜ, h2ₜ"
+    assert scan["carries"] == "hₜ, cₜ"
     assert scan["detail"] == "matmul, sigmoid, tanh"
     assert len(scan["steps"]) == 3
     assert scan["norm"] > 0  # measured, as on the edges of the flow
@@ -107,3 +109,49 @@ def test_loops_in_loops_and_without_sequences():
     w = sg.param("w", ())
     c, _ = sg.scan(lambda c, _: (c * w + 1.0, None), sg.constant(0.0), length=7)
     assert "hₜ₊₁ = hₜ w + 1" in draw(c * c, "gradient").dot
+
+
+def rnn(last):
+    """Return a loss on the last state of a recurrence, or on all of them."""
+    x, U = sg.input("x", ("n", 6, 4)), sg.param("U", (8, 8))
+    W, V = sg.param("W", (4, 8)), sg.param("V", (8, 3))
+
+    def step(h, x):
+        h = sg.tanh(h @ U + x @ W)
+        return h, h
+
+    _, states = sg.scan(step, sg.zeros(("n", 8)), sg.permute_dims(x, (1, 0, 2)))
+    states = sg.permute_dims(states, (1, 0, 2))
+    return sg.mean(((states[:, -1] if last else states) @ V) ** 2)
+
+
+@pytest.mark.parametrize(("last", "name"), [(True, "h₆"), (False, "H")])
+def test_the_result_of_a_loop_is_called_a_state(last, name):
+    """No index notation: the state after step 6 is h₆, the states of all steps H."""
+    dot = draw(rnn(last), "gradient").dot
+    assert f"Z = {name} V" in dot
+    assert f"∂L/∂{name}<" in dot
+    assert f"{name}ᵀ ·" in dot
+    assert "<b>slice" not in dot
+    assert "𝟙" not in dot
+
+
+def test_gates_are_slices():
+    loss, _ = cell("lstm")
+    graph = Graph(loss, "auto")
+    (scan,) = [t for t in graph.boxes.boxes if is_loop(t)]
+    equations = graph.labels.equations(scan)
+    texts = [f"{left} = {unicode_text(form)}" for left, form in equations]
+    assert any(t.startswith("cₜ₊₁ = σ(Z[:, ") and "] ⊙ cₜ" not in t for t in texts)
+    assert any(t.endswith(") ⊙ tanh(cₜ₊₁)") for t in texts)
+    assert "_" not in "".join(texts)
+
+
+def test_parts_of_other_tensors_are_slices():
+    """A product of which each head takes a part."""
+    x, W, V = sg.input("x", ("n", 4)), sg.param("W", (4, 6)), sg.param("V", (4, 6))
+    z = sg.tanh(x @ W)
+    loss = sg.mean((z[:, :3] @ z[:, 3:].mT @ (x @ V)) ** 2)
+    dot = draw(loss, "gradient").dot
+    assert "= H[:, :3]" in dot
+    assert "· → H[:, 3:]" in dot

@@ -115,14 +115,47 @@ def in_mode(outputs: Sequence[Tensor], training: bool) -> list[Tensor]:
     order = topological(outputs)
     if not any(map(is_mode, order)):
         return list(outputs)
-    found: dict[Tensor, Tensor] = {
-        TRAINING: constant(training),
-        **_keys(order, training),
-    }
+    found = {TRAINING: constant(training), **_keys(order, training)}
+    return _chosen(outputs, order, found, lambda _: training)
+
+
+def on_average(outputs: Sequence[Tensor]) -> list[Tensor]:
+    """Return the outputs as in training, but for what is left to chance.
+
+    It is what gradients are looked at in: normalised by the batch, and without dropout,
+    whose mean is what it is given.
+    """
+    order = topological(outputs)
+    if not any(map(is_mode, order)):
+        return list(outputs)
+    random = {n for n in order if isinstance(n.op, Chance) or n is KEY}
+
+    def training(choice: Tensor) -> bool:
+        """Does the branch of training depend on no chance?"""
+        taken = _branch(choice, True)
+        return taken is not None and taken not in random
+
+    for node in order:
+        kept = training(node)
+        branch = _branch(node, kept)
+        read = node.args if branch is None else (branch,)
+        if any(a in random for a in read):
+            random.add(node)
+    found = {TRAINING: constant(True), **_keys(order, False)}
+    return _chosen(outputs, order, found, training)
+
+
+def _chosen(
+    outputs: Sequence[Tensor],
+    order: Sequence[Tensor],
+    found: dict[Tensor, Tensor],
+    training: Callable[[Tensor], bool],
+) -> list[Tensor]:
+    """Return the outputs with each choice replaced by the branch that is taken."""
     for node in order:
         if node in found:
             continue
-        branch = _branch(node, training)
+        branch = _branch(node, training(node))
         if branch is None:
             found[node] = rebuilt_node(node, found)
         else:

@@ -303,9 +303,9 @@ def curve(history: Any) -> list[float]:
     """
     if history is None:
         return []
-    if isinstance(history, Mapping):
+    if isinstance(history, Mapping) and (not history or "loss" in history):
         history = history.get("loss", [])
-    if isinstance(history, Sequence | np.ndarray):
+    if isinstance(history, Sequence | np.ndarray) and not isinstance(history, str):
         return [float(v) for v in history]
     raise SymgradError(
         "history is a table with a column 'loss', such as trainer.history, or a list "

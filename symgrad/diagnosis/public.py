@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from symgrad.declare import dtypes
+from symgrad.declare.mode import on_average
 from symgrad.declare.tensor import Tensor, print_shape
 from symgrad.diagnosis.evidence import MOST, Run, collect, curve, foresee
 from symgrad.diagnosis.findings import conclude
 from symgrad.diagnosis.layers import model_of
 from symgrad.diagnosis.report import Diagnosis
 from symgrad.errors import GraphError, ShapeError
-from symgrad.train.data import as_input, check_keys, inputs_of
+from symgrad.train.data import as_input, check_keys, checked_dict, inputs_of
 from symgrad.train.initialize import init, name_of
 from symgrad.train.trainer import Trainer
 
@@ -88,13 +89,18 @@ def _check(loss: Any) -> None:
 def _samples(loss: Tensor, data: Mapping[str, Any] | None) -> dict[str, np.ndarray]:
     """Return the data as arrays of the inputs' types, sampled if there are many."""
     inputs = inputs_of([loss])
-    check_keys("data", data or {}, inputs)
+    check_keys("data", checked_dict("data", data or {}), inputs)
     found = {name_of(t): as_input("data", t, (data or {})[name_of(t)]) for t in inputs}
     for t in inputs:
         if found[name_of(t)].ndim != t.ndim:
             raise ShapeError(
                 f"data: {t.name!r} has the shape {found[name_of(t)].shape}, which does "
                 f"not suit {t.describe()}"
+            )
+        if not found[name_of(t)].size:
+            raise ShapeError(
+                f"data: {t.name!r} has no samples, its shape is "
+                f"{found[name_of(t)].shape}; give one at least"
             )
     named = [t for t in inputs if t.shape and not isinstance(t.shape[0], int)]
     lengths = {len(found[name_of(t)]) for t in named}
@@ -112,9 +118,10 @@ def _run(
     data: dict[str, np.ndarray],
     params: Mapping[str, Any] | None,
 ) -> Run:
-    model = model_of(loss)
+    model = model_of(*on_average([loss]))
     names = [name_of(p) for p in model.params]
     start = init(loss, seed=0)
+    known = set(start)
     if trainer is not None:
         start = init(loss, seed=trainer.seed) | trainer.given
     now: Mapping[str, Any] = start
@@ -127,7 +134,7 @@ def _run(
             raise GraphError(f"params has no array for {', '.join(map(repr, absent))}")
         now = params
     taken = {name_of(p): np.array(now[name_of(p)], p.dtype) for p in model.params}
-    extra = [n for n in now if n not in names]
+    extra = [n for n in now if n not in known]
     if trainer is None or not trainer.steps:
         start = taken  # given parameters are where training starts
     return Run(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
+import numpy as np
+
 from symgrad.diagnosis.evidence import TRIAL_STEPS, Evidence
 from symgrad.diagnosis.findings import Finding
 from symgrad.drawing.colours import number
@@ -19,6 +21,19 @@ def nan(e: Evidence, found: list[Finding]) -> Iterator[Finding]:
     """A NaN that is not the end of a divergence."""
     if e.nan is None:
         return
+    for name, array in e.run.data.items():
+        count = int(np.sum(~np.isfinite(array)))
+        if count:
+            yield Finding(
+                "nan",
+                f"input {name}",
+                f"{count} of its {array.size} values are not finite; {e.nan}",
+                ["the data hold NaN or infinity"],
+                "Remove these samples, or fill in values.",
+                "error",
+                rank=1,
+            )
+            return
     yield Finding(
         "nan",
         "the loss" if not math.isfinite(e.start.loss) else "training",

@@ -29,6 +29,7 @@ class Trials:
         self.program = compile(model.inputs, model.loss, updates=made.values)
         self.value = compile(model.inputs, model.loss)
         self.own = {name_of(t): t for t in (*made.values, made.rate)}
+        self.names = {name_of(p) for p in model.params} | set(self.own)
 
     def run(
         self,
@@ -40,7 +41,7 @@ class Trials:
         seed: int = 0,
     ) -> tuple[float, list[float], dict[str, np.ndarray]]:
         """Train for some steps; return the loss on all data, those seen, the arrays."""
-        held = {n: np.array(a) for n, a in arrays.items()}
+        held = {n: np.array(a) for n, a in arrays.items() if n in self.names}
         for name, t in self.own.items():
             if name not in held:
                 shape = tuple(s for s in t.shape if isinstance(s, int))

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from symgrad.declare.mode import on_average
 from symgrad.declare.tensor import Tensor
+from symgrad.derivation.reverse import check_wrt, flatten, unflatten
 from symgrad.drawing import views
 from symgrad.drawing.facts import collect
 from symgrad.drawing.page import page
@@ -27,6 +29,9 @@ def draw(
     compare: str | None = None,
 ) -> Drawing:
     """Draw the graph of a tensor.
+
+    Layers that work differently in training and in evaluation are drawn and measured as
+    in training, but without chance: batch norm by the batch, dropout passing all.
 
     Args:
         t: a tensor; a scalar for the views of its gradient.
@@ -61,6 +66,11 @@ def draw(
             f"compare={compare!r} does not go with the view {view!r}; "
             "compare='without_residuals' goes with 'highways'"
         )
+    if wrt is not None:
+        check_wrt(flatten(wrt), [t])
+        t, *targets = on_average([t, *flatten(wrt)])
+        wrt = unflatten(wrt, targets)
+    (t,) = on_average([t])
     if view == "forward":
         figure = views.forward(t, collapse)
     elif view == "gradient":

@@ -51,12 +51,16 @@ def arguments(
 ) -> tuple[list[Any], dict[str, Any]]:
     """Return the arrays of some inputs, and of the parameters among some nodes.
 
+    Numbers of another type are converted, unless a float would become an integer.
+
     Raises:
         GraphError: one has no array.
+        DTypeError: one holds no numbers, or floats for an integer.
     """
+    from symgrad.train.data import as_input, checked_dict
     from symgrad.train.initialize import init
 
-    given = dict(data or {})
+    given = checked_dict("data", data or {})
     missing = [n for n in inputs if n.name not in given]
     if missing:
         names = ", ".join(n.describe() for n in missing)
@@ -64,12 +68,13 @@ def arguments(
             f"the gradient is measured on data, and there is none for "
             f"{names}; give data={{{missing[0].name!r}: array, …}}"
         )
-    needed = [n.name or "" for n in order if isinstance(n.op, Param)]
-    values = init(loss, seed=0) if params is None else params
+    needed = {n.name or "": n for n in order if isinstance(n.op, Param)}
+    values = init(loss, seed=0) if params is None else checked_dict("params", params)
     absent = [n for n in needed if n not in values]
     if absent:
         raise GraphError(f"params has no array for {', '.join(map(repr, absent))}")
-    return [given[n.name or ""] for n in inputs], {n: values[n] for n in needed}
+    arrays = [as_input("data", n, given[n.name or ""]) for n in inputs]
+    return arrays, {n: as_input("params", p, values[n]) for n, p in needed.items()}
 
 
 def norm(t: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from symgrad.explainer.page import page
 from symgrad.explainer.scenes import SCENES
 from symgrad.explainer.story import Scene, plural
 from symgrad.explainer.subject import Subject
-from symgrad.train.data import check_keys, inputs_of
+from symgrad.train.data import check_keys, checked_dict, inputs_of
 from symgrad.train.trainer import Trainer
 
 
@@ -66,7 +66,7 @@ def explain(
             f"sg.explain takes a scalar, but {scalar.describe()} has the shape "
             f"{print_shape(scalar.shape)}; take its mean"
         )
-    check_keys("data", data or {}, inputs_of([scalar]))
+    check_keys("data", checked_dict("data", data or {}), inputs_of([scalar]))
     rate = None
     if trainer is not None:
         params = trainer.params if params is None else params

@@ -12,6 +12,7 @@ import numpy as np
 
 from symgrad.declare import dtypes
 from symgrad.declare.dims import Dim
+from symgrad.declare.mode import on_average
 from symgrad.declare.tensor import Input, Tensor, constant, topological
 from symgrad.derivation.reverse import Adjoints, flatten, reverse
 from symgrad.diagnosis.layers import Layer, Model, model_of
@@ -65,10 +66,10 @@ class Subject:
         name: str = "this model",
         rate: float | None = None,
     ) -> None:
-        self.loss, self.name = loss, name
-        self.model: Model = model_of(loss)
+        (self.loss,), self.name = on_average([loss]), name
+        self.model: Model = model_of(self.loss)
         self.params: Mapping[str, Any] = (
-            init(loss, seed=0) if params is None else params
+            init(self.loss, seed=0) if params is None else params
         )
         arrays = {
             name_of(t): as_input("data", t, data[name_of(t)]) for t in self.model.inputs

@@ -11,7 +11,7 @@ import numpy as np
 
 from symgrad.declare import dtypes
 from symgrad.declare.dims import evaluate, names
-from symgrad.declare.mode import in_mode
+from symgrad.declare.mode import on_average
 from symgrad.declare.tensor import (
     Input,
     Param,
@@ -166,7 +166,7 @@ def gradient_bound(
     _check(loss)
     targets = flatten(wrt)
     check_wrt(targets, [loss])
-    loss, *targets = in_mode([loss, *targets], training=True)
+    loss, *targets = on_average([loss, *targets])
     params = init(loss) if params is None else params
     flow = make_flow(loss, targets, params, data, intervals, sizes)
     totals, edges = flow.accumulate()

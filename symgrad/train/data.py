@@ -37,6 +37,20 @@ def check_keys(what: str, keys: Iterable[str], inputs: Iterable[Tensor]) -> None
         )
 
 
+def checked_dict(what: str, data: Any) -> Mapping[str, Any]:
+    """Return data, checked to be a dict.
+
+    Raises:
+        GraphError: they are none.
+    """
+    if not isinstance(data, Mapping):
+        raise GraphError(
+            f"{what} is a dict from names to arrays, not {type(data).__name__}: "
+            "{'x': X, 'y': Y}"
+        )
+    return data
+
+
 class Dataset:
     """Samples along the first axis of arrays; for inputs without axes, one value.
 
@@ -56,12 +70,7 @@ class Dataset:
     """
 
     def __init__(self, what: str, data: Any, inputs: Sequence[Tensor]) -> None:
-        if not isinstance(data, Mapping):
-            raise GraphError(
-                f"{what} is a dict from input names to arrays, not "
-                f"{type(data).__name__}: {{'x': X, 'y': Y}}"
-            )
-        check_keys(what, data, inputs)
+        check_keys(what, checked_dict(what, data), inputs)
         self.what, self.inputs = what, list(inputs)
         self.arrays = {name_of(t): _checked(what, t, data[name_of(t)]) for t in inputs}
         self._length = self._common_length()
@@ -137,7 +146,7 @@ def _checked_type(what: str, t: Tensor, value: Any) -> np.ndarray:
     array = np.asarray(value)
     if not np.can_cast(array.dtype, t.dtype, "same_kind"):
         raise DTypeError(
-            f"{what}: {t.name!r} holds {array.dtype}, which does not suit the input "
+            f"{what}: {t.name!r} holds {array.dtype}, which does not suit "
             f"{t.describe()}; convert it with .astype({t.dtype!r})"
         )
     return array

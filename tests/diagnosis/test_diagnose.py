@@ -146,6 +146,14 @@ def test_names_are_escaped_in_the_page():
     assert "<script" not in page
 
 
+def test_data_that_are_not_finite_are_the_cause():
+    data = {k: v.copy() for k, v in runs.data("digits").items()}
+    data["x"][3, 5] = np.nan
+    first = sg.diagnose(runs.mlp("digits", 2), data).findings[0]
+    assert (first.kind, first.where) == ("nan", "input x")
+    assert first.evidence.startswith("1 of its")
+
+
 def test_what_is_refused():
     loss = small()
     with pytest.raises(sg.GraphError, match="a loss or a trainer"):
@@ -156,6 +164,13 @@ def test_what_is_refused():
         sg.diagnose(loss, {"x": np.ones(4)})
     with pytest.raises(sg.SymgradError, match="history"):
         sg.diagnose(loss, DATA, history=3)
+    for history in ("0.5", {"accuracy": [1.0]}):
+        with pytest.raises(sg.SymgradError, match="history"):
+            sg.diagnose(loss, DATA, history=history)
+    with pytest.raises(sg.ShapeError, match="no samples"):
+        sg.diagnose(loss, {"x": np.ones((0, 4))})
+    with pytest.raises(sg.GraphError, match="a dict from names to arrays"):
+        sg.diagnose(loss, "x")
     with pytest.raises(sg.ShapeError, match="scalar"):
         sg.diagnose(sg.input("z", (3,)), DATA)
     with pytest.raises(sg.GraphError, match="params has no array for"):

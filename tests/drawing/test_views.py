@@ -195,6 +195,10 @@ def test_wrt_must_be_in_the_graph_and_trainable():
     with pytest.raises(GraphError, match=r"'other'.*not reached"):
         draw(loss, "gradient", wrt=[sg.param("other", (2,))])
     x = sg.input("x", (2,))
+    with pytest.raises(GraphError, match="wrt holds tensors, not str 'W'"):
+        sg.draw(loss, "gradient", wrt="W")
+    with pytest.raises(GraphError, match="a dict from names to arrays, not list"):
+        sg.draw(loss, "flow", data=[1.0])
     with pytest.raises(GraphError, match="no trainable parameter"):
         draw(sg.sum(x), "gradient")
     assert "∂L/∂x" in draw(sg.sum(x * x), "gradient", wrt=x).dot

@@ -46,6 +46,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="fold large graphs, every scope, or nothing (auto)",
     )
     parser.add_argument(
+        "--direction",
+        choices=("auto", "down", "right"),
+        default="auto",
+        help="in which data go; auto sets long chains in columns (auto)",
+    )
+    parser.add_argument(
         "--data", type=Path, metavar="FILE.npz", help="an array for each input by name"
     )
 
@@ -60,7 +66,13 @@ def run(args: argparse.Namespace) -> int:
         data = arrays(args.data)
     collapse = None if args.collapse == "none" else args.collapse
     picture = draw(
-        t, args.view, data=data, params=params, collapse=collapse, compare=args.compare
+        t,
+        args.view,
+        data=data,
+        params=params,
+        collapse=collapse,
+        compare=args.compare,
+        direction=args.direction,
     )
     print(picture.save(args.out))
     return 0

@@ -17,6 +17,7 @@ from symgrad.drawing.picture import Drawing
 from symgrad.errors import GraphError
 
 VIEWS = ("forward", "gradient", "flow", "highways")
+DIRECTIONS = ("auto", "down", "right")
 
 
 def draw(
@@ -27,6 +28,7 @@ def draw(
     params: Mapping[str, Any] | None = None,
     collapse: str | None = "auto",
     compare: str | None = None,
+    direction: str = "auto",
 ) -> Drawing:
     """Draw the graph of a tensor.
 
@@ -48,10 +50,13 @@ def draw(
             read; ``scope`` folds every scope; None shows each operation.
         compare: ``without_residuals`` draws, beside the highways, the same model
             without its shortcuts.
+        direction: in which data go: ``down``, ``right``, or by default ``auto``, down
+            and, where a chain without frames is long, on in another column. Highways
+            always go down.
 
     Raises:
-        GraphError: the view or ``collapse`` is unknown, ``wrt`` is not in the graph or
-            frozen, arrays are missing, or there is no residual sum to draw.
+        GraphError: the view, ``collapse`` or ``direction`` is unknown, ``wrt`` is not
+            in the graph or frozen, arrays are missing, or there is no residual sum.
         ShapeError: a gradient of a tensor that is not a scalar.
 
     >>> import symgrad as sg
@@ -66,6 +71,9 @@ def draw(
             f"compare={compare!r} does not go with the view {view!r}; "
             "compare='without_residuals' goes with 'highways'"
         )
+    if direction not in DIRECTIONS:
+        known = ", ".join(map(repr, DIRECTIONS))
+        raise GraphError(f"direction={direction!r} is unknown; use one of {known}")
     if wrt is not None:
         check_wrt(flatten(wrt), [t])
         t, *targets = on_average([t, *flatten(wrt)])
@@ -81,6 +89,7 @@ def draw(
         return Drawing(roadmap(t, data, params, compare).dot())
     else:
         raise GraphError(f"there is no view {view!r}; the views are {', '.join(VIEWS)}")
+    figure.direction = direction
     collected = partial(collect, t, view, wrt, data, params, collapse)
     return Drawing(figure.dot(), lambda: page(collected()))
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from symgrad.drawing.colours import CLUSTER, KINDS, LogScale, number, on_scale
+from symgrad.drawing.columns import columns
 from symgrad.drawing.layout import escape
 
 FONT = "DejaVu Sans,Verdana,sans-serif"
@@ -47,6 +48,7 @@ class Edge:
     hover: str = ""
     weight: int = 1
     end: str = "normal"
+    free: bool = False  # leads from one column to the next
     clip: str = ""  # the end that goes on: to the middle of a point in between
 
 
@@ -60,6 +62,7 @@ class Figure:
     scale: LogScale | None = None
     caption: str = ""
     notes: list[str] = field(default_factory=list)
+    direction: str = "auto"
     _drawn: set[tuple[str, str, str]] = field(default_factory=set)
 
     def add(self, edge: Edge, passes: bool) -> None:
@@ -89,6 +92,8 @@ class Figure:
     def dot(self) -> str:
         """Return the figure as DOT text."""
         lines = [_HEAD]
+        if self.direction == "right":
+            lines.append("  graph [rankdir=LR];")
         if self.notes:
             text = "\\l".join(map(escape, self.notes))
             lines.append(
@@ -101,10 +106,31 @@ class Figure:
                 f"  {{ rank=same; {left}; {right}; }}\n"
                 f"  {left} -> {right} [style=invis, weight=1];"
             )
-        lines += map(_edge, self.edges)
+        edges, more = self._in_columns()
+        lines += [*map(_edge, edges), *more]
         if self.scale is not None:
             lines.append(legend(self.scale, self.caption))
         return "\n".join([*lines, "}"]) + "\n"
+
+    def _in_columns(self) -> tuple[list[Edge], list[str]]:
+        """Return the edges, and what sets a long picture in columns side by side."""
+        found = None
+        framed = any(n.scope for n in self.nodes)
+        if self.direction == "auto" and not framed and not self.beside:
+            links = [(e.tail, e.head) for e in self.edges]
+            found = columns([n.key for n in self.nodes], links)
+        if found is None:
+            return self.edges, []
+        free = [replace(e, free=found[e.tail] != found[e.head]) for e in self.edges]
+        tops: dict[int, str] = {}
+        for n in self.nodes:
+            tops.setdefault(found[n.key], n.key)
+        row = [tops[c] for c in sorted(tops)]
+        ordered = " -> ".join(row)
+        return free, [
+            f"  {{ rank=same; {'; '.join(row)}; }}",
+            f"  {ordered} [style=invis];",
+        ]
 
 
 def _clusters(nodes: Sequence[Node]) -> list[str]:
@@ -171,6 +197,8 @@ def _edge(e: Edge) -> str:
         look.append(f"{e.clip}clip=false")
     if e.style != "solid":
         look.append(f"style={e.style}")
+    if e.free:
+        look.append("constraint=false")
     if e.weight != 1:
         look.append(f"weight={e.weight}")
     if e.hover:

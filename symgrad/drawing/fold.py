@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from symgrad.declare.bodies import sibling_key
 from symgrad.declare.comprehension import Comprehension
-from symgrad.declare.tensor import Param, Tensor
+from symgrad.declare.tensor import Input, Param, Tensor
 from symgrad.drawing.condense import Boxes
 from symgrad.drawing.groups import grouped, places
 from symgrad.drawing.loops import is_loop, result_of
@@ -41,7 +41,8 @@ class Unit:
 def fold(boxes: Boxes, collapse: str | None, joined: bool) -> dict[Tensor, Unit]:
     """Return the unit of each head and leaf.
 
-    ``joined`` folds repeated scopes into one, even where all could be shown.
+    ``joined`` folds repeated scopes into one; else they stay apart, or are joined with
+    their neighbours where there are too many.
 
     Raises:
         GraphError: ``collapse`` is none of its values.
@@ -59,7 +60,7 @@ def fold(boxes: Boxes, collapse: str | None, joined: bool) -> dict[Tensor, Unit]
         return units
     units = _by_scope(shown, boxes.frames, depth)
     _join_results(boxes, units)
-    if joined or len(set(units.values())) > READABLE:
+    if joined:
         _repeat(boxes, units)
     if len(set(units.values())) > MANY:
         _group(boxes, units)
@@ -69,7 +70,8 @@ def fold(boxes: Boxes, collapse: str | None, joined: bool) -> dict[Tensor, Unit]
 def _group(boxes: Boxes, units: dict[Tensor, Unit]) -> None:
     """Join neighbours until few enough are left."""
     place = places(boxes)
-    first = {u: min(place[h] for h in u.heads) for u in dict.fromkeys(units.values())}
+    shown = dict.fromkeys(units[t] for t in boxes.boxes)
+    first = {u: min(place[h] for h in u.heads) for u in shown}
 
     def around(parts: list[Unit]) -> Unit:
         heads = [h for u in parts for h in u.heads]
@@ -78,6 +80,20 @@ def _group(boxes: Boxes, units: dict[Tensor, Unit]) -> None:
     for unit in grouped(sorted(first, key=first.__getitem__), READABLE, around):
         if unit.parts:
             units |= dict.fromkeys(unit.heads, unit)
+    _take_in(boxes, units)
+
+
+def _take_in(boxes: Boxes, units: dict[Tensor, Unit]) -> None:
+    """Put leaves that only one group of neighbours reads into it."""
+    readers: dict[Tensor, set[Unit]] = {}
+    for head, box in boxes.boxes.items():
+        for s in box.sources:
+            readers.setdefault(s, set()).add(units[head])
+    for leaf in boxes.leaves:
+        (unit, *others) = readers.get(leaf) or [units[leaf]]
+        if unit.parts and not others and not isinstance(leaf.op, Input):
+            unit.heads.append(leaf)
+            units[leaf] = unit
 
 
 def _join_results(boxes: Boxes, units: dict[Tensor, Unit]) -> None:

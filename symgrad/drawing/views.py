@@ -22,6 +22,12 @@ from symgrad.drawing.loops import SUBSCRIPTS
 from symgrad.drawing.measure import norms
 from symgrad.errors import GraphError, ShapeError
 
+#: What lines without a colour of the scale say.
+STYLES = {
+    "dashed": "dashed: no gradient goes back here",
+    "dotted": "dotted: the gradient is 0 or not finite",
+}
+
 
 def forward(t: Tensor, collapse: str | None) -> Figure:
     """Return the declared graph."""
@@ -124,7 +130,7 @@ def gradient(t: Tensor, wrt: Any, collapse: str | None) -> Figure:
         local = texts[head].get(source) if head in texts else None
         label = local.text if local is not None else ""
         own = graph.units[head].key
-        start = own if head is t else mirrored[below, own]
+        start = own if below is graph.units[t] else mirrored[below, own]
         figure.add(
             Edge(
                 mirrored[above, graph.key(source, below)], start, BACKWARD,
@@ -231,6 +237,8 @@ def flow(
         else:
             edge = _flow_edge(graph, source, unit, size, scale)
         figure.add(edge, (source, unit) in passes)
+    styles = {e.style for e in figure.edges}
+    figure.notes += [said for style, said in STYLES.items() if style in styles]
     return figure
 
 

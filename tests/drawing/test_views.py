@@ -167,6 +167,14 @@ def test_a_thousand_nodes_take_seconds():
         assert any("× 249" in t or "× 250" in t for t in said(picture.dot))
 
 
+def test_a_chain_without_scopes_folds_with_its_loss():
+    h = sg.input("x", ("n", 8))
+    for n in range(60):
+        h = sg.tanh(h @ sg.param(f"W{n}", (8, 8)))
+    texts = said(draw(sg.mean(h * h), "gradient").dot)
+    assert any(t.startswith("∂L/∂(") for t in texts)
+
+
 NASTY = ['a"b', "\\N", "<b>x</b>", "a -> b; }", "]]>&amp;", "%s {0}", "∂ᵀ≤"]
 
 

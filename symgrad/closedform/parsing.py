@@ -134,6 +134,8 @@ def _is_known(name: str) -> bool:
 def _unknown(name: str, known: Mapping[str, Any]) -> str:
     near = difflib.get_close_matches(name, [*known, *NAMES], n=3)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    if name in OPERATIONS or name in MATRICES:
+        hint = " of numbers; for tensors give their dimensions: dims={'X': ('n', 'd')}"
     return f"there is no function {name!r}{hint}"
 
 

@@ -80,8 +80,8 @@ def compiled(text: str, outputs: Any) -> Any:
     leaves = flatten(outputs)
     if not leaves or not all(isinstance(t, sg.Tensor) for t in leaves):
         raise FormatError(
-            f"{text} is {type(outputs).__name__}; it is a tensor, a structure of them, "
-            "a program or a trainer"
+            f"{text} is of type {type(outputs).__name__}; it is a tensor, a structure "
+            "of them, a program or a trainer"
         )
     inputs = [t for t in topological(leaves) if isinstance(t.op, Input)]
     return sg.compile(inputs, outputs)

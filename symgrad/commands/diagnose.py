@@ -1,7 +1,8 @@
 """``symgrad diagnose``: what is wrong with a model or a training run, and why.
 
 The object is a loss, a trainer, or a tuple of one and its data (and history); a
-function is called for it.
+function is called for it.  A program that ``Program.save`` wrote and an ONNX model with
+a scalar output are diagnosed as well.
 """
 
 from __future__ import annotations
@@ -10,10 +11,9 @@ import argparse
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from symgrad.commands.load import OBJECT
 from symgrad.errors import FormatError
 
 if TYPE_CHECKING:
@@ -40,9 +40,7 @@ GAP = 2  # between columns
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument(
-        "object", metavar="FILE.py:OBJECT", help="such as model.py:trainer"
-    )
+    parser.add_argument("object", metavar="MODEL", help=OBJECT)
     parser.add_argument(
         "--data", type=Path, metavar="FILE.npz", help="an array for each input by name"
     )
@@ -58,17 +56,12 @@ def run(args: argparse.Namespace) -> int:
     """Diagnose; the exit code is 1 if there is more than notes."""
     from rich.console import Console
 
-    from symgrad.commands.load import load_object
+    from symgrad.commands.load import arrays, load_model
     from symgrad.diagnosis.public import diagnose
 
-    loaded = load_object(args.object)
-    parts = loaded if isinstance(loaded, tuple) else (loaded,)
-    if not 1 <= len(parts) <= 3:
-        raise FormatError(
-            f"{args.object} is a tuple of {len(parts)}; it is a loss or trainer, its "
-            "data, and its history"
-        )
-    subject, data, history = (*parts, None, None)[:3]
+    if args.out is not None and args.out.suffix != ".html":
+        raise FormatError(f"cannot write a report to {args.out}: it is not .html")
+    subject, data, history = load_model(args.object, scalar=True, history=True)
     if args.data is not None:
         data = arrays(args.data)
     found = diagnose(subject, data, history=history, batch_size=args.batch_size)
@@ -77,19 +70,6 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None:
         console.print(f"The report is in {found.save(args.out)}", markup=False)
     return 0 if found.healthy else 1
-
-
-def arrays(path: Path) -> dict[str, Any]:
-    """Return the arrays of an npz file.
-
-    Raises:
-        FormatError: it cannot be read.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
-    except (OSError, ValueError) as error:
-        raise FormatError(f"cannot read {path}: {error}") from None
 
 
 def show(console: Console, d: Diagnosis) -> None:

@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from symgrad.commands.load import OBJECT, load_model
+from symgrad.commands.load import OBJECT, arrays, check_measurable, load_model
 from symgrad.errors import FormatError
 
 if TYPE_CHECKING:
@@ -58,12 +58,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw; print where the picture is."""
-    from symgrad.commands.diagnose import arrays
     from symgrad.drawing import draw
 
     t, data, params = subject(args.object, args.view)
     if args.data is not None:
         data = arrays(args.data)
+    if args.view in ("flow", "highways"):
+        check_measurable(f"the view {args.view}", t, data)
     collapse = None if args.collapse == "none" else args.collapse
     picture = draw(
         t,
@@ -92,7 +93,7 @@ def subject(text: str, view: str) -> tuple[Tensor, Any, Any]:
     tensors = [t for t in flatten(loss) if isinstance(t, Tensor)]
     if not tensors:
         raise FormatError(
-            f"{text} is a {type(found).__name__}; it should be a tensor, a trainer, or "
-            "a tuple of one and its data"
+            f"{text} is of type {type(found).__name__}; it should be a tensor, a "
+            "trainer, or a tuple of one and its data"
         )
     return tensors[0], data, getattr(found, "params", None)

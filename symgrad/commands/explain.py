@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from symgrad.commands.load import OBJECT, load_model
+from symgrad.commands.load import OBJECT, arrays, check_measurable, load_model
 from symgrad.errors import FormatError
 
 HELP = "write an animated page that walks a model through its gradients"
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the page."""
     from rich.console import Console
 
-    from symgrad.commands.diagnose import arrays
+    from symgrad.declare.tensor import Tensor
     from symgrad.explainer.public import explain
 
     console = Console(highlight=False)
@@ -54,6 +54,9 @@ def run(args: argparse.Namespace) -> int:
         raise FormatError("--data belongs to a model; give it as well")
     if args.data is not None:
         data = arrays(args.data)
+    loss = getattr(subject, "loss", subject)
+    if isinstance(loss, Tensor):
+        check_measurable("the page", loss, data)
     with console.status("deriving and measuring"):
         made = explain(subject, data, name=name)
         path = made.save(args.out)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
+
+import numpy as np
 
 from symgrad.errors import FormatError
 
@@ -16,26 +20,59 @@ if TYPE_CHECKING:
 OBJECT = "such as model.py:loss; or a program that was saved; or an ONNX file"
 
 
-def load_model(text: str, scalar: bool) -> tuple[Any, Any]:
+def load_model(text: str, scalar: bool, history: bool = False) -> tuple[Any, ...]:
     """Return a model to look at, and its data if they are given with it.
 
     Args:
         text: ``path.py:object``, where the object is a model or a tuple of one and
             its data; or a file that ``Program.save`` wrote; or an ONNX file.
         scalar: of a file's outputs only a scalar, a loss, will do.
+        history: return that of a run as well, a third part of the tuple.
 
     Raises:
         FormatError: there is nothing of the kind.
     """
-    if ".py:" not in text:
-        return _of_file(text, scalar), None
-    loaded = load_object(text)
+    most = 3 if history else 2
+    loaded = load_object(text) if ".py:" in text else _of_file(text, scalar)
     parts = loaded if isinstance(loaded, tuple) else (loaded,)
-    if not 1 <= len(parts) <= 2:
+    if not 1 <= len(parts) <= most:
+        also = ", its data, and its history" if history else ", and its data"
+        raise FormatError(f"{text} is a tuple of {len(parts)}; it is a model{also}")
+    return (*parts, None, None)[:most]
+
+
+def arrays(path: Path) -> dict[str, Any]:
+    """Return the arrays of an npz file.
+
+    Raises:
+        FormatError: it cannot be read, or is no such file.
+    """
+    try:
+        with open(path, "rb") as file:
+            found = np.load(file, allow_pickle=False)
+            if isinstance(found, np.ndarray):
+                raise ValueError("one array without a name")
+            return dict(found)
+    except OSError as error:
+        raise FormatError(f"cannot read {path}: {error.strerror or error}") from None
+    except (ValueError, EOFError, BadZipFile, zlib.error):
         raise FormatError(
-            f"{text} is a tuple of {len(parts)}; it is a loss or trainer, and its data"
+            f"{path} is damaged, or no npz file of numbers; write one with "
+            "np.savez(path, x=array, …)"
+        ) from None
+
+
+def check_measurable(text: str, loss: Any, data: Any) -> None:
+    """Raise FormatError where a model that has inputs has no data."""
+    from symgrad.declare.tensor import Input, topological
+
+    inputs = [t for t in topological([loss]) if isinstance(t.op, Input)]
+    if inputs and data is None:
+        names = ", ".join(repr(t.name) for t in inputs)
+        raise FormatError(
+            f"{text} is measured on data; give an array for each of its inputs, "
+            f"{names}, in --data FILE.npz"
         )
-    return (*parts, None)[:2]
 
 
 def _of_file(path: str, scalar: bool) -> Tensor:

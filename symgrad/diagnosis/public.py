@@ -46,7 +46,7 @@ def diagnose(
 
     Raises:
         GraphError: it is neither a loss nor a trainer, or some arrays are missing.
-        ShapeError: the loss is not a scalar.
+        ShapeError: the loss is not a scalar, or there is no sample.
 
     >>> import symgrad as sg
     >>> x, W = sg.input("x", ("n", 3)), sg.param("W", (3, 8), init="he_normal")
@@ -56,6 +56,8 @@ def diagnose(
     >>> [(f.kind, f.where) for f in diagnose(loss, {"x": x_array}).findings]
     [('dead_relu', 'W: units 2')]
     """
+    if batch_size is not None and not batch_size >= 1:
+        raise ShapeError(f"batch_size is 1 at least, not {batch_size}")
     trainer = loss_or_trainer if isinstance(loss_or_trainer, Trainer) else None
     loss = trainer.loss if trainer is not None else loss_or_trainer
     _check(loss)

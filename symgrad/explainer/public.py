@@ -126,7 +126,7 @@ class Explanation:
             raise FormatError(
                 f"cannot save an explanation as {target.name!r}; its suffix is .html"
             )
-        write(target, self.html.encode())
+        write(target, self.html.encode(), "the page")
         return target
 
     def _repr_html_(self) -> str:

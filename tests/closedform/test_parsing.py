@@ -38,6 +38,7 @@ REFUSED = [
     ("x +", 1, "invalid syntax"),
     ("", 1, ""),
     ("foo(x)", 1, "there is no function 'foo'"),
+    ("sum(x)", 1, "there is no function 'sum' of numbers; for tensors give their dim"),
     ("expp(x)", 1, "did you mean exp"),
     ("sin(x, y)", 1, "sin takes 1 argument"),
     ("x.real", 1, "not part of the notation"),

@@ -54,6 +54,16 @@ def test_a_loss_without_data_is_predicted(model, capsys):
     assert "no data were given" in capsys.readouterr().out
 
 
+def test_a_saved_loss(tmp_path, capsys):
+    x = sg.input("x", ("n", 4))
+    loss = sg.mean((x @ sg.param("W", (4, 2))) ** 2)
+    sg.compile([x], {"loss": loss, "rows": x}).save(tmp_path / "loss.safetensors")
+    np.savez(tmp_path / "data.npz", x=np.ones((8, 4)))
+    data = ["--data", str(tmp_path / "data.npz")]
+    assert main(["diagnose", str(tmp_path / "loss.safetensors"), *data]) == 0
+    assert "No findings" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_the_table_fits_the_terminal(width):
     """No number is cut; columns give way, and a bar is drawn where there is room."""
@@ -80,10 +90,11 @@ def test_the_table_fits_the_terminal(width):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("model.py", "is not like model.py:loss"),
+        ("model.py", "as in model.py:loss"),
         ("nowhere.py:loss", "there is no file"),
         ("{}:missing", "defines no 'missing'"),
         ("{}:data", "takes a loss or a trainer"),
+        ("absent.onnx", "there is no such file"),
     ],
 )
 def test_what_is_wrong_is_said(model, capsys, text, said):

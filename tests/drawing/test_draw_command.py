@@ -70,7 +70,7 @@ def inputs_of(t):
     [
         (["{model}:text", "-o", "a.svg"], "it should be a tensor, a trainer"),
         (["{model}:loss", "-o", "a.gif"], "its suffix is .gif"),
-        (["{model}:loss", "-o", "a.svg", "--view", "flow"], "give data="),
+        (["{model}:loss", "-o", "a.svg", "--view", "flow"], "'x', in --data"),
         (["{model}:none", "-o", "a.svg"], "defines no 'none'"),
         (["absent.safetensors", "-o", "a.svg"], "absent.safetensors"),
     ],
@@ -79,3 +79,21 @@ def test_what_cannot_be_drawn_is_said(model, capsys, arguments, message):
     words = [a.format(model=model) for a in arguments]
     assert main(["draw", *words]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_data_that_are_no_npz_file(model, tmp_path, capsys):
+    np.save(tmp_path / "one.npy", np.ones(3))
+    np.savez(tmp_path / "whole.npz", x=np.ones((9, 3)))
+    whole = (tmp_path / "whole.npz").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "text.npz").write_text("x = 1")
+    (tmp_path / "flipped.npz").write_bytes(whole[:90] + b"\0\0" + whole[92:])
+    for name in ("one.npy", "cut.npz", "text.npz", "flipped.npz", "absent.npz"):
+        data = ["--view", "flow", "--data", str(tmp_path / name)]
+        assert (
+            main(["draw", f"{model}:loss", "-o", str(tmp_path / "a.svg"), *data]) == 1
+        )
+        said = capsys.readouterr().err
+        assert name in said
+        assert "np.savez" in said or "No such file" in said
+    assert not (tmp_path / "a.svg").exists()

@@ -104,7 +104,7 @@ def test_the_loss_of_a_file(folder):
         (["draw", "notes.txt", "-o", "a.svg"], "notes.txt is damaged, or no"),
         (["draw", "absent.onnx", "-o", "a.svg"], "absent.onnx: there is no such file"),
         (["explain", "model.py"], "say which object of"),
-        (["explain", "mlp.onnx"], "missing; the inputs are"),
+        (["explain", "mlp.onnx"], "in --data FILE.npz"),
         (["draw", "mlp.onnx", "-o", "a.gif"], "its suffix is .gif"),
     ],
 )

@@ -7,6 +7,7 @@ their own and measured.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.tensor import (
     Constant,
     Param,
+    Reshape,
     Tensor,
     constant,
     input,
@@ -23,11 +25,16 @@ from symgrad.declare.tensor import (
 )
 from symgrad.derivation.reverse import flatten, reverse
 from symgrad.drawing.condense import Box
-from symgrad.drawing.labels import WIDEST, isolated, local_of, shortened
+from symgrad.drawing.labels import WIDEST, isolated, local_of
 from symgrad.drawing.measure import norms
 from symgrad.drawing.residuals import Branch, Residual
 from symgrad.notation.lower import source
 from symgrad.notation.names import leaf_names
+
+#: What is written for the derivative of a shortcut that is no short formula, and the
+#: signs of those that are none.
+SHORTCUT = "∂s/∂x"
+INDEXED = ("_{", "𝟙", "Σ")
 
 
 @dataclass(frozen=True)
@@ -157,8 +164,11 @@ def _scale(end: Tensor) -> str:
 
 
 def road_factor(r: Residual) -> str:
-    """Return what a cotangent is multiplied by along the road: 1 where it is ``x``."""
-    if r.is_identity:
+    """Return what a cotangent is multiplied by along the road: 1 where it is ``x``.
+
+    Where that is no short formula, as of a strided convolution, it is ``∂s/∂x``.
+    """
+    if all(map(_is_rearranged, r.road.members)):
         return "1"
     members = [*_arithmetic(r), *r.road.members]
     inside = {r.stream, *members}
@@ -179,14 +189,25 @@ def road_factor(r: Residual) -> str:
     plain = dot and not any(c.isalpha() for c in number + divisor)
     if plain:
         return number + divisor
+    if len(text) > WIDEST or any(sign in text for sign in INDEXED):
+        return SHORTCUT
     if r.projected:  # what a cotangent is multiplied by, transposed
-        return shortened(text, WIDEST)
+        return text
     # a factor by itself: the dot stands for what it is multiplied with
     bare = text.removeprefix("⊙ ").removeprefix("·").removesuffix(" ·")
     bare = bare if "·" not in bare else text
     if bare.startswith("(") and bare.endswith(")") and bare.count("(") == 1:
         bare = bare[1:-1]
-    return shortened(bare, WIDEST)
+    return bare
+
+
+def _is_rearranged(t: Tensor) -> bool:
+    """Has a tensor the elements of its operand, in another order or shape?"""
+    c = t.op
+    if isinstance(c, Reshape):
+        return True
+    moved = isinstance(c, Comprehension) and c.is_movement and not c.guards
+    return moved and Counter(t.shape) == Counter(t.args[0].shape)
 
 
 def _arithmetic(r: Residual) -> list[Tensor]:

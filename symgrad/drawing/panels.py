@@ -11,6 +11,7 @@ from symgrad.declare.tensor import Tensor, op_name
 from symgrad.drawing.colours import LogScale, number
 from symgrad.drawing.condense import condense
 from symgrad.drawing.highways import (
+    SHORTCUT,
     Share,
     all_cotangents,
     local_derivative,
@@ -111,7 +112,9 @@ def _with(
         s = measured.get(r)
         if s is None:
             continue
-        factor = "" if r.is_identity else road_factor(r)
+        factor = road_factor(r)
+        plates = {"1": "", SHORTCUT: names.station(r.road.members)}
+        factor = plates.get(factor, factor)
         rows.append(
             Row(
                 names.blocks(r, n, s.blocks), s.road, s.whole, local_derivative(r),

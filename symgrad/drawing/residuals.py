@@ -259,6 +259,8 @@ class _Search:
             projected |= any(_is_product(n) for n in nodes)
             if not is_float(at.dtype):
                 return
+            if at.ndim > road.ndim and not any(isinstance(n.op, Reshape) for n in way):
+                continue  # what is summed over an axis goes along no road
             ordered = tuple(sorted(way, key=self.place.__getitem__))
             yield at, ordered, projected
 

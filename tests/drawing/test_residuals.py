@@ -54,6 +54,42 @@ def test_a_residual_sum_is_found(build, derivative):
     assert found.projected == ("P" in derivative)
 
 
+def test_a_road_that_only_moves_elements_is_one():
+    y = sg.input("y", ("n", 2, 3))
+    flat = y.reshape(("n", 6))
+    there = sg.relu(sg.tensordot(y, sg.param("W", (2, 3, 6)), axes=2))
+    (found,) = residuals(sg.sum((there + flat) ** 2))
+    assert local_derivative(found) == "1 + ∂f/∂x"
+    x = start()
+    (found,) = residuals(sg.sum((x.T + f(x).T) ** 2))
+    assert (found.stream is x, local_derivative(found)) == (True, "1 + ∂f/∂x")
+
+
+def test_a_strided_projection_is_named_and_fits():
+    """As in residual networks on images, where the resolution halves."""
+    x = sg.input("x", ("n", 4, 6, 6))
+    with sg.scope("block"):
+        h = sg.relu(sg.nn.conv2d(x, 8, stride=2, padding=1, name="a"))
+        road = sg.nn.conv2d(x, 8, 1, stride=2, name="road")
+        loss = sg.mean((sg.nn.conv2d(h, 8, padding=1, name="b") + road) ** 2)
+    (found,) = residuals(loss)
+    assert found.projected
+    assert local_derivative(found) == "∂s/∂x + ∂f/∂x"
+    data = {"x": np.random.default_rng(0).normal(size=(2, 4, 6, 6))}
+    picture = sg.draw(loss, view="highways", data=data).dot
+    assert 'label="conv2d' in picture
+    assert "𝟙" not in picture
+
+
+def test_a_sum_over_an_axis_is_no_road():
+    """The logarithms of determinants in a normalising flow (Dinh et al. 2017)."""
+    x = start()
+    scales = sg.tanh(x @ weight("W"))
+    total = sg.sum(scales, axis=1)
+    total = total + sg.sum(sg.tanh(scales @ weight("V")), axis=1)
+    assert residuals(sg.mean(total)) == []
+
+
 def test_a_projection_may_be_normalised():
     x = start()
     (found,) = residuals(normalised(x @ weight("P")) + f(x))

@@ -59,7 +59,7 @@ def test_a_trainer(model, capsys):
 
 def test_errors(model, tmp_path, capsys):
     assert cli.main(["compile", f"{model}:number"]) == 1
-    assert "is int; it is a tensor" in capsys.readouterr().err
+    assert "is of type int; it is a tensor" in capsys.readouterr().err
     assert cli.main(["compile", str(tmp_path / "absent")]) == 1
     assert "no such file" in capsys.readouterr().err
     bad = tmp_path / "absent" / "out.py"

@@ -63,6 +63,7 @@ class Figure:
     caption: str = ""
     notes: list[str] = field(default_factory=list)
     direction: str = "auto"
+    level: list[tuple[str, str]] = field(default_factory=list)
     _drawn: set[tuple[str, str, str]] = field(default_factory=set)
 
     def add(self, edge: Edge, passes: bool) -> None:
@@ -78,6 +79,10 @@ class Figure:
             self.edges.append(edge)
             return
         scope = next((n.scope for n in self.nodes if n.key == edge.head), "")
+        self._pass(edge, scope)
+
+    def _pass(self, edge: Edge, scope: str) -> str:
+        """Add a point in a scope and an edge by way of it; return the point's key."""
         way = f"way{len(self.nodes)}"
         across = f"{(edge.width + 0.3) / 72:.4f}"
         self.nodes.append(Node(way, "way", across, edge.colour, scope))
@@ -88,9 +93,35 @@ class Figure:
         else:
             first = replace(first, end="none")
         self.edges += [first, last]
+        return way
+
+    def _stack(self) -> None:
+        """Let frames stand below those that they read.
+
+        Weights that are computed, as a product of two small ones, begin several ranks
+        above where data come in; beside the layer before, were it not for a point
+        beside them through which the data go.
+        """
+        frames: dict[str, _Frame] = {}
+        frame = {n.key: n.scope.split("/")[0] for n in self.nodes}
+        fed = {e.head for e in self.edges}
+        for n in self.nodes:
+            if frame[n.key] and n.key not in fed:
+                frames.setdefault(frame[n.key], _Frame()).roots.append(n.key)
+        for e in self.edges:
+            inside = frames.get(frame[e.head])
+            if inside and frame[e.tail] == frame[e.head]:
+                inside.readers.setdefault(e.tail, []).append(e.head)
+            elif inside and e.tail in fed:
+                inside.entries.append(e)
+        for name, f in frames.items():
+            for e, root in f.deep_entries():
+                self.edges.remove(e)
+                self.level.append((self._pass(e, name), root))
 
     def dot(self) -> str:
         """Return the figure as DOT text."""
+        self._stack()
         lines = [_HEAD]
         if self.direction == "right":
             lines.append("  graph [rankdir=LR];")
@@ -101,6 +132,7 @@ class Figure:
                 'fontcolor="#4b5563"];'
             )
         lines += _clusters(self.nodes)
+        lines += (f"  {{ rank=same; {a}; {b}; }}" for a, b in self.level)
         for left, right in self.beside:
             lines.append(
                 f"  {{ rank=same; {left}; {right}; }}\n"
@@ -131,6 +163,43 @@ class Figure:
             f"  {{ rank=same; {'; '.join(row)}; }}",
             f"  {ordered} [style=invis];",
         ]
+
+
+@dataclass
+class _Frame:
+    """A scope: nodes that read no other, edges into it, and who reads whom inside."""
+
+    roots: list[str] = field(default_factory=list)
+    entries: list[Edge] = field(default_factory=list)
+    readers: dict[str, list[str]] = field(default_factory=dict)
+
+    def deep_entries(self) -> list[tuple[Edge, str]]:
+        """Return the first edges into the frame that end deep below, and below what."""
+        if not self.entries:
+            return []
+        after = {e.head: self._below(e.head) for e in self.entries}
+        first = [
+            e
+            for e in self.entries
+            if not any(e.head in after[o] for o in after if o != e.head)
+        ]
+        below = {r: self._below(r) for r in self.roots}
+        found = []
+        for e in first:
+            ranks = {r: b[e.head] for r, b in below.items() if e.head in b}
+            if ranks and min(ranks.values()) > 1:
+                found.append((e, max(ranks, key=ranks.__getitem__)))
+        return found
+
+    def _below(self, key: str) -> dict[str, int]:
+        """Return the nodes that edges lead to from a node, and how many it takes."""
+        found, fresh, steps = {key: 0}, [key], 0
+        while fresh:
+            steps += 1
+            reached = dict.fromkeys(h for k in fresh for h in self.readers.get(k, ()))
+            fresh = [h for h in reached if h not in found]
+            found |= dict.fromkeys(fresh, steps)
+        return found
 
 
 def _clusters(nodes: Sequence[Node]) -> list[str]:

@@ -25,6 +25,8 @@ from symgrad.drawing.roadmap import ENDS, MANY, Block, Panel, Roadmap, Row
 from symgrad.errors import GraphError, ShapeError
 
 PANELS = 3
+#: Characters of a block's title.
+LONGEST = 24
 Arrays = Mapping[str, Any] | None
 
 
@@ -66,8 +68,9 @@ class _Names:
         self.end = f"loss {self.labels.shown(t)}"
 
     def node(self, t: Tensor) -> str:
-        """Return the name and shape of a node: of the scope, where it has no name."""
-        name = t.name or t.scope.rpartition("/")[2] or op_name(t.op)
+        """Return the shape, and the name: the scope or a word where it has none."""
+        scope = t.scope.rpartition("/")[2]
+        name = t.name or scope or self.labels.titles.get(t) or op_name(t.op)
         return shortened(f"{name}   {shape_text(t)}".strip(), 32)
 
     def blocks(self, r: Residual, place: int, sizes: Sequence[float]) -> list[Block]:
@@ -75,15 +78,18 @@ class _Names:
         made = []
         for n, branch in enumerate(r.blocks):
             inside = [m for m in branch.members if m in self.boxes.boxes]
-            words = [w for m in inside if (w := self.labels.titles[m])]
-            title = r.name.replace("/", " · ")
+            titles = (self.labels.titles[m] for m in inside)
+            words = [w for w in titles if w and w != "reshape"]
+            title = _path(r.name)
             if title == "f":
                 title = f"f{place}"
             if len(r.blocks) > 1:
                 title += f" ({n + 1})"
             hover = "\n".join(self.labels.detail(m) for m in inside[:20])
             detail = shortened(" · ".join(_runs(words)), 40)
-            made.append(Block(shortened(title, 24), detail, hover or title, sizes[n]))
+            made.append(
+                Block(shortened(title, LONGEST), detail, hover or title, sizes[n])
+            )
         return made
 
     def station(self, nodes: Sequence[Tensor]) -> str:
@@ -96,6 +102,13 @@ class _Names:
         words = [self.labels.titles[n] for n in nodes if n in self.boxes.boxes]
         words = [w for w in words if w] or [op_name(nodes[-1].op)]
         return shortened(" · ".join(_runs(words)), 26)
+
+
+def _path(scope: str) -> str:
+    """Return a scope as a title: a long one by its first and its last part."""
+    parts = scope.split("/")
+    title = " · ".join(parts)
+    return title if len(title) <= LONGEST else " · ".join([parts[0], "…", parts[-1]])
 
 
 def _runs(words: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ import heapq
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from symgrad.declare.bodies import with_args
 from symgrad.declare.build import elementwise
@@ -78,9 +79,10 @@ class Residual:
 
     @property
     def name(self) -> str:
-        """The scope in which the blocks are computed."""
-        scopes = [m.scope for b in self.blocks for m in b.members if m.scope]
-        return _common(scopes) or (self.add.scope or "f")
+        """The scope in which the blocks are computed, or that of most weights in it."""
+        members = [m for b in self.blocks for m in b.members if m.scope]
+        common = _common([m.scope for m in members])
+        return _heaviest(members, common) or self.add.scope or "f"
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +112,25 @@ def _common(scopes: Sequence[str]) -> str:
             break
         kept.append(column[0])
     return "/".join(kept)
+
+
+def _heaviest(members: Sequence[Tensor], scope: str) -> str:
+    """Return the scope, or the one right below it that has nearly all its weights.
+
+    So the two blocks of a transformer are called attention and mlp, though both have a
+    norm besides.
+    """
+    weights: Counter[str] = Counter()
+    depth = scope.count("/") + bool(scope)
+    for m in members:
+        below = "/".join(m.scope.split("/")[: depth + 1])
+        weights[below] += sum(
+            prod(s for s in a.shape if isinstance(s, int))
+            for a in m.args
+            if isinstance(a.op, Param)
+        )
+    found, most = max(weights.items(), key=lambda item: item[1], default=(scope, 0))
+    return found if most > 0.9 * weights.total() else scope
 
 
 def residuals(t: Tensor) -> list[Residual]:

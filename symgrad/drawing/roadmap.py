@@ -163,7 +163,7 @@ class Roadmap:
             self._text(x - 24, y - 22, "by the road", "r")
             self._text(left + BLOCK + WIDE + 8, y - 22, "through the block")
         else:
-            self._text(x + WIDE / 2 + 10, y, "‖∂L/∂x‖ before the block")
+            self._text(x + WIDE / 2 + 10, y - 22, "‖∂L/∂x‖ before the block")
         self._end(x, y, panel.start)
         y += 15
         for row in panel.rows:

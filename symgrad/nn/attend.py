@@ -12,7 +12,7 @@ from symgrad.declare.ops.contract import matmul
 from symgrad.declare.ops.elementwise import where
 from symgrad.declare.ops.reduce import softmax
 from symgrad.declare.ops.shape import permute_dims, reshape
-from symgrad.declare.tensor import Tensor, as_tensor, print_shape, size_of
+from symgrad.declare.tensor import Tensor, as_tensor, print_shape, scope, size_of
 from symgrad.errors import DTypeError, GraphError, ShapeError
 from symgrad.nn.dense import Activation, Node, activation_of, floats, linear, residual
 from symgrad.nn.modal import dropout as drop
@@ -265,8 +265,9 @@ def transformer_block(
 
     def feed_forward(t: Tensor) -> Node:
         h = NORMS[norm](t, name="norm2")
-        h = act(linear(h, hidden, bias=bias, init=init, name="expand"))
-        h = linear(h, size, bias=bias, init=init, name="contract")
+        with scope("mlp"):
+            h = act(linear(h, hidden, bias=bias, init=init, name="expand"))
+            h = linear(h, size, bias=bias, init=init, name="contract")
         return drop(h, dropout, name="dropout2")
 
     with layer("block", name, x):

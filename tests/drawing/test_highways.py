@@ -89,3 +89,13 @@ def test_what_cannot_be_drawn_is_said():
     x = sg.input("x", ("n", 2))
     with pytest.raises(ShapeError, match="summed first"):
         draw(x, "highways")
+
+
+def test_blocks_of_a_transformer_are_named():
+    x = sg.input("x", ("batch", "time", 8))
+    for n in range(2):
+        x = sg.nn.transformer_block(x, heads=2, name=f"block{n + 1}")
+    data = {"x": np.random.default_rng(0).normal(size=(2, 3, 8)).astype("f")}
+    found = words(draw(sg.mean(x**2), view="highways", data=data).dot)
+    for title in ("block1 · attention", "block1 · mlp", "block2 · mlp"):
+        assert any(w.startswith(title) for w in found)

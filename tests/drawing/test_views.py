@@ -274,3 +274,33 @@ def test_a_weight_that_is_transposed_gets_its_gradient():
     assert "∂L/∂W" in text
     assert "∂L/∂b" in text
     assert re.search(r'label=" *·ᵀ x "', text)
+
+
+def adapted(layers=3):
+    """Layers whose weights are computed: ``tanh(x (W + A B))``."""
+    h = sg.input("x", ("n", 4))
+    for n in range(layers):
+        with sg.scope(f"layer{n + 1}"):
+            h = sg.tanh(h @ sg.nn.lora(sg.param("W", (4, 4)), rank=2))
+    return sg.nn.mse(h, sg.input("y", ("n", 4)))
+
+
+@pytest.mark.parametrize("view", ["forward", "gradient"])
+def test_frames_stand_below_each_other(view):
+    """Also where what a frame computes begins above what it reads."""
+    tree = ElementTree.fromstring(draw(adapted(), view=view).svg)
+    ends = {}
+    for g in tree.iter("{http://www.w3.org/2000/svg}g"):
+        name = g.findtext("{http://www.w3.org/2000/svg}title") or ""
+        if re.fullmatch(r"cluster_layer\d", name):
+            path = g.find("{http://www.w3.org/2000/svg}path").get("d")
+            ys = [float(y) for y in re.findall(r"[-\d.]+,([-\d.]+)", path)]
+            ends[name] = min(ys), max(ys)
+    assert ends["cluster_layer1"][1] < ends["cluster_layer2"][0]
+    assert ends["cluster_layer2"][1] < ends["cluster_layer3"][0]
+
+
+def test_the_last_activation_of_a_layer_is_not_a_part_of_the_loss():
+    texts = said(draw(adapted(), view="gradient").dot)
+    assert "tanh H3 = tanh(Z3b)" in texts
+    assert any("H3 − y" in t for t in texts)

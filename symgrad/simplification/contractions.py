@@ -133,6 +133,7 @@ def _best_order(
     def letters(axes: Axes) -> str:
         return "".join(map(opt_einsum.get_symbol, axes))
 
+    output = tuple(a for a in output if any(a in f for f in factors))  # else of size 1
     text = ",".join(map(letters, factors)) + "->" + letters(output)
     shapes = [tuple(sizes[a] for a in axes) for axes in factors]
     found, _ = opt_einsum.contract_path(text, *shapes, shapes=True, optimize="dp")

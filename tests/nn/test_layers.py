@@ -201,9 +201,9 @@ def test_transformer_block():
         h = layer_norm(p, "block/norm1", p["x"])
         causal = np.tri(5, dtype=bool)
         x = p["x"] + by_jax_attention(p, "block/attention", h, h, 3, causal)
-        h = affine(p, "block/expand", layer_norm(p, "block/norm2", x))
+        h = affine(p, "block/mlp/expand", layer_norm(p, "block/norm2", x))
         h = jax.nn.gelu(h, approximate=False)
-        return x + affine(p, "block/contract", h)
+        return x + affine(p, "block/mlp/contract", h)
 
     y = nn.transformer_block(sequence(), 3, hidden=5, causal=True)
     check(y, by_jax, 1e-8, compiled=True)

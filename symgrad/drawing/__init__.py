@@ -47,7 +47,8 @@ def draw(
         params: an array for each parameter by name (``flow`` and ``highways``); by
             default as ``sg.init(t, seed=0)`` makes them.
         collapse: ``auto`` folds scopes, and repeated layers, of graphs too large to
-            read; ``scope`` folds every scope; None shows each operation.
+            read; ``scope`` folds every scope; None shows each operation, and each sum
+            of a long highway.
         compare: ``without_residuals`` draws, beside the highways, the same model
             without its shortcuts.
         direction: in which data go: ``down``, ``right``, or by default ``auto``, down
@@ -86,7 +87,7 @@ def draw(
     elif view == "flow":
         figure = views.flow(t, wrt, data, params, collapse)
     elif view == "highways":
-        return Drawing(roadmap(t, data, params, compare).dot())
+        return Drawing(roadmap(t, data, params, compare, collapse).dot())
     else:
         raise GraphError(f"there is no view {view!r}; the views are {', '.join(VIEWS)}")
     figure.direction = direction

@@ -10,6 +10,7 @@ from symgrad.drawing.columns import columns
 from symgrad.drawing.layout import escape
 
 FONT = "DejaVu Sans,Verdana,sans-serif"
+QUIET = "#4b5563"  # of what explains a picture
 _HEAD = f"""\
 digraph symgrad {{
   graph [rankdir=TB, nodesep=0.28, ranksep=0.42, pad=0.25, bgcolor=white, newrank=true,
@@ -84,8 +85,7 @@ class Figure:
     def _pass(self, edge: Edge, scope: str) -> str:
         """Add a point in a scope and an edge by way of it; return the point's key."""
         way = f"way{len(self.nodes)}"
-        across = f"{(edge.width + 0.3) / 72:.4f}"
-        self.nodes.append(Node(way, "way", across, edge.colour, scope))
+        self.nodes.append(Node(way, "way", f"{edge.width:.2f}", edge.colour, scope))
         first = replace(edge, head=way, weight=400, clip="head")
         last = replace(edge, tail=way, label="", weight=400, clip="tail")
         if edge.back:
@@ -125,12 +125,8 @@ class Figure:
         lines = [_HEAD]
         if self.direction == "right":
             lines.append("  graph [rankdir=LR];")
-        if self.notes:
-            text = "\\l".join(map(escape, self.notes))
-            lines.append(
-                f'  graph [label="{text}\\l", labelloc=b, labeljust=l, fontsize=9, '
-                'fontcolor="#4b5563"];'
-            )
+        if self.scale is not None or self.notes:
+            lines.append(f"  graph [label=<{self._key()}>, labelloc=b, labeljust=l];")
         lines += _clusters(self.nodes)
         lines += (f"  {{ rank=same; {a}; {b}; }}" for a, b in self.level)
         for left, right in self.beside:
@@ -140,9 +136,18 @@ class Figure:
             )
         edges, more = self._in_columns()
         lines += [*map(_edge, edges), *more]
-        if self.scale is not None:
-            lines.append(legend(self.scale, self.caption))
         return "\n".join([*lines, "}"]) + "\n"
+
+    def _key(self) -> str:
+        """Return what explains the picture, for its lower left corner."""
+        rows = []
+        if self.scale is not None:
+            scale = ramp(self.scale, self.caption)
+            rows.append(f'<tr><td align="left">{scale}</td></tr>')
+        for note in self.notes:
+            said = _small(escape(note, markup=True))
+            rows.append(f'<tr><td align="left">{said}</td></tr>')
+        return f'<table border="0" cellspacing="2">{"".join(rows)}</table>'
 
     def _in_columns(self) -> tuple[list[Edge], list[str]]:
         """Return the edges, and what sets a long picture in columns side by side."""
@@ -232,9 +237,13 @@ def _cluster_lines(tree: dict, path: str, depth: int) -> list[str]:
 
 def _node(n: Node) -> str:
     if n.kind == "way":
-        # as wide as the line, so that its two halves look like one
-        point = f'width="{n.title}", height="{n.title}", color="{n.detail}"'
-        return f'{n.key} [shape=point, style=filled, penwidth=0, label="", {point}];'
+        # as wide as the line, so that its two halves, each of which may end a point
+        # before the middle, look like one
+        wide = float(n.title)
+        high, shape = (2.4, "box") if wide < 2.4 else (wide + 0.3, "ellipse")
+        size = f'width="{wide / 72:.4f}", height="{high / 72:.4f}", fixedsize=true'
+        look = f'shape={shape}, style=filled, penwidth=0, label="", {size}'
+        return f'{n.key} [{look}, fillcolor="{n.detail}"];'
     fill, line, text = KINDS[n.kind]
     parts = []
     if n.title:
@@ -276,8 +285,8 @@ def _edge(e: Edge) -> str:
     return f"  {e.tail} -> {e.head} [{', '.join(look)}];"
 
 
-def legend(scale: LogScale, caption: str, place: str = "") -> str:
-    """Return the scale of colours with its ends, as a node at a place, if given."""
+def ramp(scale: LogScale, caption: str) -> str:
+    """Return the scale of colours with its ends, as a table."""
     steps = 12
     cells = "".join(
         f'<td bgcolor="{on_scale(k / (steps - 1))}" width="12" height="9"></td>'
@@ -286,17 +295,16 @@ def legend(scale: LogScale, caption: str, place: str = "") -> str:
     ends = [escape(number(scale.value(p)), markup=True) for p in (0.0, 0.5, 1.0)]
     third = steps // 3
     texts = "".join(
-        f'<td colspan="{third}" align="{side}">{text}</td>'
+        f'<td colspan="{third}" align="{side}">{_small(text)}</td>'
         for side, text in zip(("left", "center", "right"), ends, strict=True)
     )
-    title = escape(caption, markup=True)
-    table = (
-        '<table border="0" cellborder="0" cellspacing="0" cellpadding="1">'
-        f'<tr><td colspan="{steps}">{title}</td></tr><tr>{cells}</tr><tr>{texts}</tr>'
-        "</table>"
-    )
-    at = f'pos="{place}", fixedsize=false, ' if place else ""
+    title = _small(escape(caption, markup=True))
     return (
-        f'  legend [{at}shape=plain, style="", fontsize=9, fontcolor="#4b5563", '
-        f"label=<{table}>];"
+        '<table border="0" cellborder="0" cellspacing="0" cellpadding="1">'
+        f'<tr><td colspan="{steps}" align="left">{title}</td></tr>'
+        f"<tr>{cells}</tr><tr>{texts}</tr></table>"
     )
+
+
+def _small(text: str) -> str:
+    return f'<font point-size="9.5" color="{QUIET}">{text}</font>'

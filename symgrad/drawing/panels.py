@@ -30,7 +30,13 @@ LONGEST = 24
 Arrays = Mapping[str, Any] | None
 
 
-def roadmap(t: Tensor, data: Arrays, params: Arrays, compare: str | None) -> Roadmap:
+def roadmap(
+    t: Tensor,
+    data: Arrays,
+    params: Arrays,
+    compare: str | None,
+    collapse: str | None = "auto",
+) -> Roadmap:
     """Return the residual roads of a loss, with or without the plain model beside."""
     if t.shape != ():
         raise ShapeError(
@@ -51,7 +57,9 @@ def roadmap(t: Tensor, data: Arrays, params: Arrays, compare: str | None) -> Roa
     if compare:
         panels.append(_without(names, t, shown[0], data, params))
     sizes = [v for p in panels for v in _sizes(p)]
-    return Roadmap([_shortened(p) for p in panels], LogScale(sizes))
+    if collapse is not None:
+        panels = [_shortened(p) for p in panels]
+    return Roadmap(panels, LogScale(sizes))
 
 
 def _sizes(panel: Panel) -> list[float]:
@@ -79,14 +87,14 @@ class _Names:
         for n, branch in enumerate(r.blocks):
             inside = [m for m in branch.members if m in self.boxes.boxes]
             titles = (self.labels.titles[m] for m in inside)
-            words = [w for w in titles if w and w != "reshape"]
+            words = [w for w in titles if w not in _QUIET]
             title = _path(r.name)
             if title == "f":
                 title = f"f{place}"
             if len(r.blocks) > 1:
                 title += f" ({n + 1})"
             hover = "\n".join(self.labels.detail(m) for m in inside[:20])
-            detail = shortened(" · ".join(_runs(words)), 40)
+            detail = _fitting(_runs(words), 34)
             made.append(
                 Block(shortened(title, LONGEST), detail, hover or title, sizes[n])
             )
@@ -109,6 +117,20 @@ def _path(scope: str) -> str:
     parts = scope.split("/")
     title = " · ".join(parts)
     return title if len(title) <= LONGEST else " · ".join([parts[0], "…", parts[-1]])
+
+
+#: Words that say how a block's values are arranged, not what it does.
+_QUIET = {"", "reshape", "transpose", "slice"}
+
+
+def _fitting(words: Sequence[str], width: int) -> str:
+    """Return as many words as fit."""
+    text = " · ".join(words)
+    kept = len(words)
+    while len(text) > width and kept > 1:
+        kept -= 1
+        text = " · ".join([*words[:kept], "…"])
+    return shortened(text, width)
 
 
 def _runs(words: Sequence[str]) -> list[str]:

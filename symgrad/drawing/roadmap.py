@@ -10,16 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from symgrad.drawing.colours import KINDS, LogScale, number, on_scale
-from symgrad.drawing.dot import FONT, legend
+from symgrad.drawing.dot import FONT, QUIET, ramp
 from symgrad.drawing.layout import escape
 
-INK, QUIET, NONE = "#1f2937", "#4b5563", "#9aa2b1"
+INK, NONE = "#1f2937", "#9aa2b1"
 ROAD, BLOCK, WIDE = 118.0, 168.0, 190.0  # of the road, of a block, and how wide it is
 PANEL = 462.0
 LANE = 18.0  # the width of a road
 COMPACT = 12  # more sums than this get a line each
-MANY = 60  # and more than this are shown by the first and the last of them
-ENDS = 20
+MANY = 30  # and more than this are shown by the first and the last of them
+ENDS = 10
 
 
 @dataclass
@@ -83,7 +83,8 @@ class Roadmap:
         low = max(heights)
         caption = "‖gradient‖ on its way up, dark = large"
         self.parts.append(
-            legend(self.scale, caption, f"{ROAD + 24:.0f},{-low - 34:.0f}")
+            f'legend [pos="{ROAD + 24:.0f},{-low - 34:.0f}", fixedsize=false, '
+            f'shape=plain, style="", label=<{ramp(self.scale, caption)}>];'
         )
         head = (
             "digraph symgrad {\n"
@@ -141,7 +142,7 @@ class Roadmap:
         title = f"<b>{escape(block.title, markup=True)}</b>"
         if tall and block.detail:
             detail = escape(block.detail, markup=True)
-            title += f'<br/><font point-size="8.5" color="{QUIET}">{detail}</font>'
+            title += f'<br/><font point-size="9.5" color="{QUIET}">{detail}</font>'
         self._node(
             x, y, WIDE, high,
             f'label=<{title}>, fillcolor="{fill}", color="{line}", fontcolor="{ink}", '
@@ -191,22 +192,23 @@ class Roadmap:
             self._text(left + BLOCK, y + 17, row.note)
             return y + 34
         if row.station:
-            y = self._station(row, left, y)
+            y = self._station(row, left, y, 34.0 if tall else 22.0)
         if row.road is None:
             return self._plain(row, left, y, tall)
         return self._beside(row, left, y, tall)
 
-    def _station(self, row: Row, left: float, y: float) -> float:
+    def _station(self, row: Row, left: float, y: float, high: float) -> float:
         """Draw what lies on the road before a sum."""
         x = left + ROAD
-        self._line([(x, y), (x, y + 34)], self._ink(row.whole, True))
+        self._line([(x, y), (x, y + high)], self._ink(row.whole, True))
         _, line, ink = KINDS["op"]
         self._node(
-            x, y + 17, max(56.0, 6.4 * len(row.station) + 14), 17,
+            x, y + high / 2, max(56.0, 6.4 * len(row.station) + 14),
+            min(17.0, 0.66 * high),
             f'label="{escape(row.station)}", color="{line}", fontcolor="{ink}", '
             "fontsize=9",
         )  # fmt: skip
-        return y + 34
+        return y + high
 
     def _plain(self, row: Row, left: float, y: float, tall: bool) -> float:
         """Draw a block in a chain: the only way there is."""

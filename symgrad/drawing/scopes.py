@@ -9,6 +9,7 @@ stands beside what reads it.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -95,7 +96,8 @@ def common(paths: Iterable[Path]) -> Path:
 def _without_single(paths: dict[Tensor, Path], heads: set[Tensor]) -> dict[Tensor, str]:
     """Take scopes of a single operation away; return their names by operation.
 
-    An outermost one stays where parameters of its own make it a layer.
+    One stays where those of its kind have several, as the last of some layers; an
+    outermost one, where parameters of its own make it a layer.
     """
     words: dict[Tensor, str] = {}
     for depth in range(max(map(len, paths.values()), default=0), 0, -1):
@@ -103,15 +105,25 @@ def _without_single(paths: dict[Tensor, Path], heads: set[Tensor]) -> dict[Tenso
         for t, path in paths.items():
             if len(path) >= depth:
                 inside[path[:depth]].append(t)
+        several = {
+            _kind(path)
+            for path, members in inside.items()
+            if sum(t in heads for t in members) > 1
+        }
         for path, members in inside.items():
             single = [t for t in members if t in heads]
-            if len(single) > 1 or (depth == 1 and len(members) > 1):
+            if _kind(path) in several or (depth == 1 and len(members) > 1):
                 continue
             for t in members:
                 paths[t] = path[:-1]
             for t in single:
                 words.setdefault(t, path[-1])
     return words
+
+
+def _kind(path: Path) -> tuple[Path, str]:
+    """Return what ``layer1`` and ``layer2`` in one scope have in common."""
+    return path[:-1], re.sub(r"\d+", "", path[-1])
 
 
 def _join(paths: dict[Tensor, Path], heads: set[Tensor]) -> None:

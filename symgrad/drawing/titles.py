@@ -9,6 +9,7 @@ from symgrad.declare.ops import FUNCTIONS
 from symgrad.declare.tensor import Param, Reshape, Tensor, input, op_name
 from symgrad.drawing.condense import Box
 from symgrad.drawing.loops import is_loop, loop_of
+from symgrad.drawing.slices import is_part
 from symgrad.notation.local import local_term, referring
 from symgrad.notation.terms import Term, factors, power_parts
 
@@ -32,7 +33,8 @@ def title_of(box: Box, term: Term | None) -> str:
         loop = loop_of(box.head)
         return f"↻ scan × {loop.length}" + (", backwards" if loop.reverse else "")
     if term is None:
-        return "reshape" if isinstance(box.head.op, Reshape) else "elementwise"
+        part = is_part(box.head) or isinstance(box.head.op, Reshape)
+        return op_name(box.head.op) if part else "elementwise"
     if term.kind == "fam":
         return _TITLES.get(term.value[0], term.value[0])
     loss = _loss_title(term, box.head)

@@ -48,10 +48,23 @@ def test_both_models_are_drawn_on_one_scale(compared):
 
 
 def test_long_roads_show_their_ends():
-    loss, data = residual(70)
+    loss, data = residual(40)
     said = words(draw(loss, "highways", data=data).dot)
-    assert any(re.match(r"⋮  30 more sums, \d+% to \d+% by the road", w) for w in said)
-    assert any(w.startswith("block70") for w in said)
+    assert any(re.match(r"⋮  20 more sums, \d+% to \d+% by the road", w) for w in said)
+    assert any(w.startswith("block40") for w in said)
+    assert "block20" not in said
+    every = words(draw(loss, "highways", data=data, collapse=None).dot)
+    assert {f"block{n}" for n in range(1, 41)} <= set(every)
+
+
+def test_blocks_of_one_scope_are_told_apart():
+    x, y = sg.input("x", ("n", 4, 8)), sg.input("y", ("n", 4, 8))
+    h = sg.nn.transformer_block(x, 2, name="block1")
+    data = {name: np.ones((2, 4, 8), "f") for name in "xy"}
+    said = words(draw(sg.mean((h - y) ** 2), "highways", data=data).dot)
+    titles = [w for w in said if w.startswith("block1")]
+    assert titles[0].startswith("block1 · attention|||normalise · linear · matmul")
+    assert titles[1].startswith("block1 · mlp|||normalise · linear · gelu")
 
 
 def test_a_road_through_relu_and_projection():

@@ -242,8 +242,8 @@ def _node(n: Node) -> str:
         wide = float(n.title)
         high, shape = (2.4, "box") if wide < 2.4 else (wide + 0.3, "ellipse")
         size = f'width="{wide / 72:.4f}", height="{high / 72:.4f}", fixedsize=true'
-        look = f'shape={shape}, style=filled, penwidth=0, label="", {size}'
-        return f'{n.key} [{look}, fillcolor="{n.detail}"];'
+        plain = f'shape={shape}, style=filled, penwidth=0, label="", {size}'
+        return f'{n.key} [{plain}, fillcolor="{n.detail}"];'
     fill, line, text = KINDS[n.kind]
     parts = []
     if n.title:

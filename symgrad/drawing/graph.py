@@ -11,7 +11,14 @@ from symgrad.drawing.condense import Boxes, condense
 from symgrad.drawing.copies import Copy, copied
 from symgrad.drawing.dot import Edge, Node
 from symgrad.drawing.fold import Unit, fold
-from symgrad.drawing.labels import LONGEST, Labels, leaf_kind, shape_text, shortened
+from symgrad.drawing.labels import (
+    LONGEST,
+    WIDEST,
+    Labels,
+    leaf_kind,
+    shape_text,
+    shortened,
+)
 from symgrad.drawing.loops import is_loop, words_of
 from symgrad.notation.render import unicode_text
 
@@ -115,7 +122,8 @@ class Graph:
         held = [f"{params} parameter{'s' if params != 1 else ''}"] if params else []
         if unit.parts:
             held.insert(0, f"{len(inside)} operations")
-        detail = " · ".join([*filter(None, [shortened(", ".join(words))]), *held])
+        said = shortened(", ".join(words), WIDEST)
+        detail = " · ".join([*filter(None, [said]), *held])
         hover = "\n".join(self.labels.detail(h) for h in inside[:20])
         title = self.name_of(unit) + (f"  × {count}" if count > 1 else "")
         return Node(unit.key, "fold", title, detail, "", hover, count)

@@ -45,7 +45,7 @@ from symgrad.notation.syntax import ONE, Form, call, sym
 from symgrad.notation.terms import ZERO, Term
 
 READABLE = 120  # parts of a formula; the function of a row may have more
-LONGEST = 44  # characters of a formula in a box
+LONGEST = 52  # characters of a formula in a box
 WIDEST = 40  # and of one at an edge
 
 

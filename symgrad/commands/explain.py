@@ -57,9 +57,8 @@ def run(args: argparse.Namespace) -> int:
     loss = getattr(subject, "loss", subject)
     if isinstance(loss, Tensor):
         check_measurable("the page", loss, data)
-    with console.status("deriving and measuring"):
-        made = explain(subject, data, name=name)
-        path = made.save(args.out)
+    made = explain(subject, data, name=name)
+    path = made.save(args.out)
     console.print(
         f"{len(made.scenes)} scenes of {made.seconds:.0f} seconds are in {path}",
         markup=False,

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple, Union
 
 from symgrad.declare import scalar
@@ -259,7 +260,7 @@ class Comprehension:
         """The axes that do not appear in the result."""
         return tuple(range(self.rank, len(self.extents)))
 
-    @property
+    @cached_property
     def is_elementwise(self) -> bool:
         """True if each element depends on one element of each operand, in place."""
         return (
@@ -274,7 +275,7 @@ class Comprehension:
         """True if values are only moved (permuted, sliced, padded, gathered)."""
         return self.reduce is None and self.target is None and self.body.fn == "read"
 
-    @property
+    @cached_property
     def is_contraction(self) -> bool:
         """True for a sum of products of reads."""
         parts = scalar.factors(self.body)

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from symgrad.declare import scalar
 from symgrad.declare.scalar import Expr
 from symgrad.declare.tensor import Tensor
 from symgrad.diagnosis.layers import Layer, Model
 from symgrad.prediction.bound import make_flow, meetings
 from symgrad.prediction.flow import Edge, Flow
 from symgrad.prediction.meanfield import MeanField
+from symgrad.prediction.supremum import derivative
 
 FADED, GROWN = 1e-3, 1e3  # of a gradient, between the first and the last layer
 MOST = 3000  # nodes of a loss
@@ -77,6 +79,12 @@ class Slope:
     says: str
     supremum: float
     times: int = 0
+
+    @property
+    def is_scaling(self) -> bool:
+        """Is it a multiple of ``x`` and no more, whose slope is the same everywhere?"""
+        slope = derivative(self.body, "x")
+        return scalar.substitute(slope, {scalar.var("x"): scalar.number(2)}) == slope
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,8 @@ def _is_one(value: float) -> bool:
 
 
 def _slopes(d: Diagnosis, m: Measured) -> Iterator[Row]:
-    for slope in d.prediction.slopes[:6] if d.prediction else ():
+    found = [f for f in d.prediction.slopes if not f.is_scaling] if d.prediction else []
+    for slope in found[:6]:
         units = [u for u in m.units if u.activation.kind == slope.name]
         said = f"passed {slope.times} times"
         if units:

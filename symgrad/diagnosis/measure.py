@@ -114,7 +114,7 @@ class Instrument:
                 n: [norm(self.cotangents[s]) for s in found if s in self.cotangents]
                 for n, found in sites.items()
             },
-            "idle": [_idle(a) for a in model.activations],
+            "idle": [idle(a) for a in model.activations],
         }
         self.program = compile(model.inputs, self.outputs, threads=threads)
 
@@ -140,8 +140,8 @@ class Instrument:
             {n: float(np.linalg.norm(np.float64(v))) for n, v in needed.items()},
             sites,
             [
-                _units(a, idle, sizes)
-                for a, idle in zip(self.model.activations, found["idle"], strict=True)
+                _units(a, off, sizes)
+                for a, off in zip(self.model.activations, found["idle"], strict=True)
             ],
         )
 
@@ -164,9 +164,9 @@ def _count(a: Activation, sizes: Mapping[str, int]) -> int:
     return math.prod(evaluate(s, sizes) for s in kept)
 
 
-def _units(a: Activation, idle: np.ndarray, sizes: Mapping[str, int]) -> Units:
-    idle = np.atleast_1d(idle)
-    return Units(a, idle, np.flatnonzero(idle == 1).tolist(), _count(a, sizes))
+def _units(a: Activation, off: np.ndarray, sizes: Mapping[str, int]) -> Units:
+    off = np.atleast_1d(off)
+    return Units(a, off, np.flatnonzero(off == 1).tolist(), _count(a, sizes))
 
 
 def rms(t: Tensor) -> Tensor:
@@ -183,14 +183,14 @@ def mean(t: Tensor, kept: int | None) -> Tensor:
     return found
 
 
-def _idle(a: Activation) -> Tensor:
+def idle(a: Activation) -> Tensor:
     """Return, for each unit, the fraction of values without a slope worth the name."""
     wide = cast(a.node, "float64")
     if a.kind in RECTIFIERS:
-        idle = elementwise("le", wide, 0.0)
+        off = elementwise("le", wide, 0.0)
     elif a.kind == "tanh":  # 1 - t²
-        idle = elementwise("gt", elementwise("abs", wide), math.sqrt(1 - FLAT))
+        off = elementwise("gt", elementwise("abs", wide), math.sqrt(1 - FLAT))
     else:  # s(1 - s), of at most 1/4: (2s - 1)² = 1 - 4s(1 - s)
         centred = elementwise("abs", elementwise("sub", wide, 0.5))
-        idle = elementwise("gt", centred, math.sqrt(1 - FLAT) / 2)
-    return mean(cast(idle, "float64"), a.axis)
+        off = elementwise("gt", centred, math.sqrt(1 - FLAT) / 2)
+    return mean(cast(off, "float64"), a.axis)

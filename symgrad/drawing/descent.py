@@ -78,10 +78,15 @@ class Ray:
 
     The variable is the distance in the space of the parameters; the slope is the
     derivative of the loss along the ray, from the whole gradient at each point.
+
+    Attributes:
+        program: what computes the loss and the gradients.
+        loss, gradients: their values at the given parameters.
+        norm: of the whole gradient there.
     """
 
     symbol = "t"
-    samples = 80
+    samples = 48
 
     def __init__(
         self,
@@ -89,7 +94,8 @@ class Ray:
         data: Mapping[str, Any] | None,
         params: Mapping[str, Any] | None,
     ) -> None:
-        from symgrad.derivation.reverse import grad
+        from symgrad.declare.tensor import constant
+        from symgrad.derivation.reverse import reverse
         from symgrad.drawing.measure import arguments
         from symgrad.pipeline import compile
         from symgrad.train.initialize import name_of
@@ -99,31 +105,40 @@ class Ray:
                 f"descent is on a scalar; {loss.describe()} must be summed first"
             )
         order = topological([loss])
-        wrt = [t for t in order if isinstance(t.op, Param) and t.op.trainable]
+        trained = [t for t in order if isinstance(t.op, Param) and t.op.trainable]
+        sent = reverse([loss], trained, [constant(1.0, loss.dtype)]).cotangents
+        wrt = [t for t in trained if t in sent]
         if not wrt:
             raise GraphError(
                 f"{loss.describe()} has no trainable parameter to descend by"
             )
         inputs = [t for t in order if isinstance(t.op, Input)]
         self._arrays, self._params = arguments(loss, inputs, order, data, params)
-        self._program = compile(inputs, [loss, *grad(loss, wrt)])
+        self.program = compile(inputs, [loss, *(sent[t] for t in wrt)])
         self._names = [name_of(t) for t in wrt]
-        _, gradients = self._at(self._params)
-        self.norm = math.sqrt(sum(float(np.vdot(g, g)) for g in gradients.values()))
+        self._known: dict[float, tuple[float, float]] = {}
+        self.loss, self.gradients = self._at(self._params)
+        squares = (float(np.vdot(g, g)) for g in self.gradients.values())
+        self.norm = math.sqrt(sum(squares))
         scale = 1 / self.norm if self.norm > 0 and math.isfinite(self.norm) else 0.0
-        self._direction = {n: g * -scale for n, g in gradients.items()}
+        self._direction = {n: g * -scale for n, g in self.gradients.items()}
         self.formula = "loss along the steepest descent"
         self.slope_formula = f"−‖∇loss‖ = −{number(self.norm)} at the start"
 
     def _at(
         self, params: Mapping[str, np.ndarray]
     ) -> tuple[float, dict[str, np.ndarray]]:
-        loss, *gradients = self._program(*self._arrays, params=params)
+        loss, *gradients = self.program(*self._arrays, params=params)
         wide = (np.asarray(g, np.float64) for g in gradients)
         return float(loss), dict(zip(self._names, wide, strict=True))
 
     def __call__(self, x: float) -> tuple[float, float]:
         """Return value and slope."""
+        if x not in self._known:
+            self._known[x] = self._measured(x)
+        return self._known[x]
+
+    def _measured(self, x: float) -> tuple[float, float]:
         moved = dict(self._params)
         for n, d in self._direction.items():
             moved[n] = np.asarray(moved[n] + x * d, moved[n].dtype)

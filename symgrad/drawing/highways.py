@@ -79,27 +79,43 @@ def shares(
     Raises:
         GraphError: an input or a parameter has no array.
     """
-    cotangents = all_cotangents(loss, [r.stream for r in found])
-    ways: list[Tensor] = []
-    rows: list[tuple[Residual, list[int | None]]] = []
-    for r in found:
-        g = cotangents.get(r.add)
-        if g is None:
-            continue
-        branches = [sent(b, r.stream, g) for b in (r.road, *r.blocks)]
-        branches[1] = _plus_gate(r, g, branches)
-        parts = [g, *branches, cotangents.get(r.stream)]
-        places: list[int | None] = []
-        for part in parts:
-            places.append(None if part is None else len(ways))
-            ways += [] if part is None else [part]
-        rows.append((r, places))
-    sizes = norms(loss, ways, data, params)
-    made = []
-    for r, places in rows:
-        values = [0.0 if p is None else sizes[p] for p in places]
-        made.append(Share(r, values[0], values[1], tuple(values[2:-1]), values[-1]))
-    return made
+    ways = Ways(found, all_cotangents(loss, [r.stream for r in found]))
+    return ways.shares(norms(loss, ways.tensors, data, params))
+
+
+class Ways:
+    """The gradients at residual sums, not yet measured.
+
+    Attributes:
+        tensors: everything whose norm is wanted.
+    """
+
+    def __init__(
+        self, found: Sequence[Residual], cotangents: Mapping[Tensor, Tensor]
+    ) -> None:
+        self.tensors: list[Tensor] = []
+        self._rows: list[tuple[Residual, list[int | None]]] = []
+        for r in found:
+            g = cotangents.get(r.add)
+            if g is None:
+                continue
+            branches = [sent(b, r.stream, g) for b in (r.road, *r.blocks)]
+            branches[1] = _plus_gate(r, g, branches)
+            parts = [g, *branches, cotangents.get(r.stream)]
+            places: list[int | None] = []
+            for part in parts:
+                places.append(None if part is None else len(self.tensors))
+                self.tensors += [] if part is None else [part]
+            self._rows.append((r, places))
+
+    def shares(self, sizes: Sequence[float]) -> list[Share]:
+        """Return what passes where, given the norms of ``tensors``."""
+        made = []
+        for r, places in self._rows:
+            values = [0.0 if p is None else sizes[p] for p in places]
+            blocks = tuple(values[2:-1])
+            made.append(Share(r, values[0], values[1], blocks, values[-1]))
+        return made
 
 
 def all_cotangents(loss: Tensor, extra: Sequence[Tensor]) -> dict[Tensor, Tensor]:

@@ -17,13 +17,14 @@ from symgrad.declare.tensor import (
 from symgrad.derivation.reverse import reverse
 from symgrad.drawing.condense import Box
 from symgrad.drawing.labels import isolated
+from symgrad.explainer import markup as m
 from symgrad.notation.local import local_form
-from symgrad.notation.mathml import mathml_text
 from symgrad.notation.names import leaf_names
 from symgrad.notation.render import unicode_text
 
-LONGEST = 84  # letters of a formula that a reader takes in at a glance
-MOST = 16  # nodes between two layers whose formula is written out
+LONGEST = 64  # letters of a formula that a reader takes in at a glance
+LONGEST_NAME = 14  # letters of a leaf in a formula
+MOST = 40  # nodes between two layers whose formula is written out
 
 
 def names_of(
@@ -61,34 +62,16 @@ def step(
         seed = input(seed_name, copy.shape, copy.dtype)
     target = places[below]
     part = reverse([copy], [target], [seed]).cotangents.get(target)
-    if part is None or len(topological([part])) > 5 * MOST:
+    if part is None or len(topological([part])) > 2 * MOST:
         return None
-    # among the few leaves of a step, short names are clear
-    short = _short([s for s in sources if isinstance(s.op, Input | Param)])
-    taken = {names[s] for s in (above, *sources) if s in names and s not in short}
-    taken.add(seed_name or "")
-    known = {
-        p: short[s] if s in short and short[s] not in taken else names[s]
-        for s, p in places.items()
-    }
+    known = _named(above, sources, places, names, seed_name)
     if seed_name is not None:
         known[seed] = seed_name
     ways = [local_form(part, known)[0]]
     if above in names and copy is not part:
         ways.append(local_form(part, {**known, copy: names[above]}, copy)[0])
     best = min(ways, key=lambda f: len(unicode_text(f)))
-    return mathml_text(best) if len(unicode_text(best)) <= LONGEST else None
-
-
-def _short(leaves: Sequence[Tensor]) -> dict[Tensor, str]:
-    """Return the last parts of names, those that occur twice numbered in order."""
-    last = [(t.name or "").rpartition("/")[2] for t in leaves]
-    seen: dict[str, int] = {}
-    found = {}
-    for t, n in zip(leaves, last, strict=True):
-        seen[n] = seen.get(n, 0) + 1
-        found[t] = f"{n}{seen[n]}" if last.count(n) > 1 else n
-    return found
+    return m.formula(best) if len(unicode_text(best)) <= LONGEST else None
 
 
 def value(t: Tensor, names: Mapping[Tensor, str]) -> str | None:
@@ -97,8 +80,50 @@ def value(t: Tensor, names: Mapping[Tensor, str]) -> str | None:
     if len(members) > MOST:
         return None
     sources = [n for n in sources if n is not t]
-    form = local_form(t, {n: names[n] for n in sources})[0]
-    return mathml_text(form) if len(unicode_text(form)) <= LONGEST else None
+    known = _named(t, sources, {n: n for n in sources}, names, None)
+    form = local_form(t, known)[0]
+    return m.formula(form) if len(unicode_text(form)) <= LONGEST else None
+
+
+def _named(
+    above: Tensor,
+    sources: Sequence[Tensor],
+    places: Mapping[Tensor, Tensor],
+    names: Mapping[Tensor, str],
+    seed_name: str | None,
+) -> dict[Tensor, str]:
+    """Return names for what stands in a formula: short ones for its few leaves."""
+    short = _short([t for t in sources if isinstance(t.op, Input | Param)], names)
+    taken = {names[s] for s in (above, *sources) if s in names and s not in short}
+    taken.add(seed_name or "")
+    return {
+        places[t]: short[t] if t in short and short[t] not in taken else names[t]
+        for t in sources
+    }
+
+
+def _short(leaves: Sequence[Tensor], names: Mapping[Tensor, str]) -> dict[Tensor, str]:
+    """Return the last parts of names, those that occur twice numbered in order.
+
+    Stations that are inputs keep the symbol that they have.
+    """
+    leaves = [t for t in leaves if isinstance(t.op, Param) or not _symbol(names[t])]
+    last = [_end(t.name or "") for t in leaves]
+    seen: dict[str, int] = {}
+    found = {}
+    for t, n in zip(leaves, last, strict=True):
+        seen[n] = seen.get(n, 0) + 1
+        found[t] = f"{n}{seen[n]}" if last.count(n) > 1 else n
+    return found
+
+
+def _symbol(name: str) -> bool:
+    return name[:1] == "h" and name[1:].isdigit()
+
+
+def _end(name: str) -> str:
+    last = name.rpartition("/")[2]
+    return last if len(last) <= LONGEST_NAME else f"{last[: LONGEST_NAME - 1]}…"
 
 
 def _between(

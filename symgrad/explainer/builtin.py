@@ -13,6 +13,7 @@ from symgrad.data import digits
 from symgrad.declare.ops import FUNCTIONS
 from symgrad.declare.tensor import Tensor, exact_scope, input, scope
 from symgrad.explainer.subject import Subject
+from symgrad.explainer.units import relu_tensors
 from symgrad.nn import (
     cross_entropy,
     linear,
@@ -52,7 +53,19 @@ def _residual_network(name: str) -> Subject:
                 h = residual(_block)(h)
         loss = cross_entropy(linear(h, 10, name="head"), y)
     data = {"X": images[:SAMPLES], "y": labels[:SAMPLES]}
-    return Subject(loss, data, name=name)
+    return Subject(loss, data, name=name, plan=_plan)
+
+
+def _plan(s: Subject) -> list[Tensor]:
+    """Return what scenes measure of a model that stands in for another."""
+    assert s.highway is not None
+    return [*relu_tensors(s), *s.highway.tensors()]
+
+
+def _road(s: Subject) -> list[Tensor]:
+    """Return what the scene of the transformer measures."""
+    assert s.highway is not None
+    return s.highway.tensors(bare=False)
 
 
 def _block(h: Tensor) -> Tensor:
@@ -81,4 +94,4 @@ def transformer() -> Subject:
         logits = linear(FUNCTIONS["mean"](h, axis=1), 10, name="head")
         loss = cross_entropy(logits, y)
     data = {"X": images[:SAMPLES].reshape(-1, 8, 8), "y": labels[:SAMPLES]}
-    return Subject(loss, data, name="the built-in transformer on digits")
+    return Subject(loss, data, name="the built-in transformer on digits", plan=_road)

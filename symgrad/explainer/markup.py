@@ -7,7 +7,8 @@ from typing import Any
 
 from symgrad.closedform.text import mathematics
 from symgrad.explainer.story import signed
-from symgrad.notation.mathml import math_element, name, row, sign
+from symgrad.notation.mathml import math_element, mathml_text, name, row, sign
+from symgrad.notation.syntax import Form
 
 
 def whole(*parts: str) -> str:
@@ -60,21 +61,29 @@ def partial(above: str, below: str, sign_: str = "∂") -> str:
     return frac(row(d, above), row(d, below))
 
 
-def size(inside: str) -> str:
-    """Return a norm."""
-    return row(op("‖"), inside, op("‖"))
-
-
 def product(parts: list[str]) -> str:
     """Return factors with dots between."""
     return row(op("·").join(parts))
+
+
+def _of_relu(e: Any) -> bool:
+    left = getattr(e, "lhs", None)
+    return type(left).__name__ == "relu" and e.rhs == 0
 
 
 def expression(e: Any) -> str:
     """Return a SymPy expression, or a name."""
     if isinstance(e, str):
         return sym(e)
+    # where relu's value is positive its argument is, and that says it plainly
+    if hasattr(e, "replace"):
+        e = e.replace(_of_relu, lambda found: found.func(*found.lhs.args, found.rhs))
     return mathematics(e).replace("<mo>-</mo>", sign("−"))
+
+
+def formula(form: Form) -> str:
+    """Return a formula that the notation made, functions of two words as two words."""
+    return mathml_text(form).replace(">log_softmax<", ">log softmax<")
 
 
 def expression_text(text: str) -> str:

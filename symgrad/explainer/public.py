@@ -13,8 +13,10 @@ from symgrad.declare.tensor import Tensor, print_shape
 from symgrad.drawing.picture import write
 from symgrad.errors import FormatError, GraphError, ShapeError
 from symgrad.explainer import builtin
+from symgrad.explainer.pace import paced
 from symgrad.explainer.page import page
-from symgrad.explainer.scenes import SCENES
+from symgrad.explainer.progress import shown_on_stderr
+from symgrad.explainer.scenes import SCENES, plan
 from symgrad.explainer.story import Scene, plural
 from symgrad.explainer.subject import Subject
 from symgrad.train.data import check_keys, checked_dict, inputs_of
@@ -85,11 +87,26 @@ class Explanation:
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
+        subject.plan = plan
 
     @cached_property
     def scenes(self) -> list[Scene]:
-        """The scenes, in order."""
-        return [make(self.subject) for make in SCENES]
+        """The scenes, in order; on a terminal, progress is shown meanwhile."""
+        s = self.subject
+        before = {
+            "deriving the gradients": lambda: s.adjoints,
+            "compiling and measuring": lambda: s.values,
+            "diagnosing": lambda: s.diagnosis,
+        }
+        with shown_on_stderr(len(before) + len(SCENES)) as begin:
+            for what, work in before.items():
+                begin(what)
+                work()
+            found: list[Scene] = []
+            for make in SCENES:
+                begin(f"scene {len(found) + 1} of {len(SCENES)}")
+                found.append(make(s))
+        return paced(found)
 
     @property
     def seconds(self) -> float:

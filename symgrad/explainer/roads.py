@@ -3,35 +3,44 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from symgrad.declare import dtypes
 from symgrad.declare.comprehension import Comprehension
-from symgrad.declare.tensor import Tensor
-from symgrad.drawing.highways import Share, shares
+from symgrad.declare.tensor import Tensor, constant, topological
+from symgrad.derivation.reverse import reverse
+from symgrad.diagnosis.measure import rms
+from symgrad.drawing.highways import Share, Ways
+from symgrad.drawing.measure import norm
 from symgrad.drawing.residuals import (
     Residual,
     Road,
-    residuals,
     roads,
     without_residuals,
 )
-from symgrad.explainer.subject import Subject
+
+if TYPE_CHECKING:
+    from symgrad.explainer.subject import Subject
 
 MOST = 6  # blocks in a picture
 
 
 @dataclass(frozen=True)
-class Traffic:
-    """Norms of the gradient along a stream, from its start to its end.
+class Bare:
+    """The model without its shortcuts.
 
     Attributes:
-        sizes: the norm at the start of each block, and after the last one.
+        loss: its loss.
+        along: norms of the gradient where the stream's blocks start, and at the end.
     """
 
-    sizes: list[float]
+    loss: float
+    along: list[float]
 
 
 class Highway:
@@ -57,41 +66,86 @@ class Highway:
         return [every[k] for k in places]
 
     @cached_property
+    def _ways(self) -> Ways:
+        return Ways(self.chosen, self.subject.adjoints.cotangents)
+
+    @property
+    def is_used(self) -> bool:
+        """Does a gradient pass any of the chosen blocks?"""
+        return bool(self._ways.tensors)
+
+    @cached_property
     def shares(self) -> list[Share]:
         """What passes by the road and through the block, for each chosen one."""
-        s = self.subject
-        return shares(s.loss, self.chosen, s.data, s.params)
+        return self._ways.shares(self._numbers([norm(t) for t in self._ways.tensors]))
+
+    @property
+    def _places(self) -> list[Tensor]:
+        """Where the blocks start, and where the last one ends."""
+        return [*(r.stream for r in self.chosen), self.chosen[-1].add]
 
     @cached_property
-    def along(self) -> Traffic:
-        """The gradient along the stream."""
-        return self._traffic(self.subject, {})
+    def _along(self) -> list[Tensor]:
+        return _gradients(self._places, self.subject.adjoints.cotangents)
 
     @cached_property
-    def without(self) -> tuple[Traffic, float]:
-        """The same in the model without its shortcuts, and that model's loss."""
+    def along(self) -> list[float]:
+        """Norms of the gradient along the stream, from its start to its end."""
+        return self._numbers(self._along)
+
+    @cached_property
+    def _bare(self) -> list[Tensor]:
+        """Loss and norms of the gradient in the model without its shortcuts."""
         s = self.subject
         cut = without_residuals(s.loss)
-        bare = Subject(cut[s.loss], s.data, s.params)
-        return self._traffic(bare, cut), float(bare.run(bare.loss))
+        places = [cut.get(t, t) for t in self._places]
+        loss = cut[s.loss]
+        wrt = [t for t in s.model.trainable if t in set(topological([loss]))]
+        floats = [t for t in places if dtypes.is_float(t.dtype)]
+        seed = constant(1.0, loss.dtype)
+        found = reverse([loss], [*wrt, *floats], [seed]).cotangents
+        return [loss, *_gradients(places, found)]
 
-    def _traffic(self, s: Subject, found: dict[Tensor, Tensor]) -> Traffic:
-        nodes = [r.stream for r in self.chosen] + [self.chosen[-1].add]
-        nodes = [found.get(t, t) for t in nodes]
-        gradients = s.adjoints_of(nodes)
-        live = [g for g in gradients if g is not None]
-        values = iter(s.run(live) if live else ())
-        return Traffic(
-            [
-                0.0 if g is None else float(np.linalg.norm(np.float64(next(values))))
-                for g in gradients
-            ]
-        )
+    @cached_property
+    def bare(self) -> Bare:
+        """The model without its shortcuts."""
+        loss, *along = self._numbers(self._bare)
+        return Bare(loss, along)
+
+    @cached_property
+    def _sizes(self) -> list[Tensor]:
+        start, *ends = self.chosen[0].stream, *(r.blocks[0].end for r in self.chosen)
+        return [rms(t) for t in (start, *ends, self.chosen[-1].add)]
+
+    @cached_property
+    def sizes(self) -> list[float]:
+        """The rms of the stream, of what each block adds, and of the stream's end."""
+        return self._numbers(self._sizes)
+
+    def tensors(self, bare: bool = True) -> list[Tensor]:
+        """Return what is measured of it, and (``bare``) without its shortcuts."""
+        ways = [norm(t) for t in self._ways.tensors]
+        cut = self._bare if bare else []
+        return [*ways, *self._along, *self._sizes, *cut]
+
+    def _numbers(self, tensors: list[Tensor]) -> list[float]:
+        return [float(v) for v in self.subject.values_of(tensors)]
 
 
-def has_road(s: Subject) -> bool:
-    """Say whether there is a residual sum that a gradient passes."""
-    return any(r.is_identity for r in residuals(s.loss)) and bool(s.model.trainable)
+def _gradients(
+    places: list[Tensor], cotangents: Mapping[Tensor, Tensor]
+) -> list[Tensor]:
+    """Return the norms of the gradients by some tensors, 0 where there is none."""
+    found = [cotangents.get(t) for t in places]
+    return [constant(0.0, "float64") if g is None else norm(g) for g in found]
+
+
+def highway(s: Subject) -> Highway | None:
+    """Return the road of a model, None where no gradient passes a residual sum."""
+    if not s.model.trainable or not any(r.is_identity for r in s.model.shortcuts):
+        return None
+    found = Highway(s)
+    return found if found.road is not None and found.is_used else None
 
 
 def attends(r: Residual) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 from symgrad.drawing.colours import number
 
 Figure = dict[str, Any]
-MOST_CELLS = 9
+MOST_CELLS = 10
 DECIMALS = 5  # significant digits of what is only drawn
 
 
@@ -33,6 +33,7 @@ class Scene:
         panels: its figures.
         layout: ``row`` puts figures side by side where there is room, else ``column``.
         note: which model it shows, where that is not the user's.
+        pace: (second on the page, second as figures are written), at each caption.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Scene:
     panels: Sequence[Figure]
     layout: str = "row"
     note: str = ""
+    pace: Sequence[tuple[float, float]] = ()
 
     def data(self) -> dict[str, Any]:
         """Return what the player reads."""
@@ -53,6 +55,7 @@ class Scene:
             "panels": [clean(p) for p in self.panels],
             "layout": self.layout,
             "note": self.note,
+            "pace": clean(self.pace),
         }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,13 +14,15 @@ from symgrad.declare import dtypes
 from symgrad.declare.dims import Dim
 from symgrad.declare.mode import on_average
 from symgrad.declare.tensor import Input, Tensor, constant, topological
-from symgrad.derivation.reverse import Adjoints, flatten, reverse
+from symgrad.derivation.reverse import Adjoints, reverse
 from symgrad.diagnosis.layers import Layer, Model, model_of
 from symgrad.diagnosis.public import diagnose
 from symgrad.diagnosis.report import Diagnosis
 from symgrad.diagnosis.trials import cuttable, samples
+from symgrad.drawing.descent import Ray
 from symgrad.drawing.measure import arguments
-from symgrad.explainer.backward import names_of
+from symgrad.explainer.backward import names_of, step
+from symgrad.explainer.roads import Highway, highway
 from symgrad.pipeline import compile
 from symgrad.train.data import as_input
 from symgrad.train.initialize import init, name_of
@@ -45,8 +47,15 @@ class Station:
     symbol: str
     level: int
 
+    @property
+    def delta(self) -> str:
+        """The name of the gradient by it."""
+        digits = self.symbol.removeprefix("h")
+        return f"delta{digits}" if digits.isdigit() else "delta"
+
 
 Place = tuple[Tensor, str, int]  # a station before it has a symbol
+Plan = Callable[["Subject"], Sequence[Tensor]]
 
 
 class Subject:
@@ -56,6 +65,7 @@ class Subject:
         loss, data, params: the model and its arrays.
         name: what a caption calls it.
         given: how many samples there were before some were chosen.
+        plan: what will be measured, told before the first value is.
     """
 
     def __init__(
@@ -65,6 +75,7 @@ class Subject:
         params: Mapping[str, Any] | None = None,
         name: str = "this model",
         rate: float | None = None,
+        plan: Plan | None = None,
     ) -> None:
         (self.loss,), self.name = on_average([loss]), name
         self.model: Model = model_of(self.loss)
@@ -78,6 +89,9 @@ class Subject:
         self.data = self._some(arrays)
         self.count = samples(self.model, self.data)
         self._rate = rate
+        self.plan = plan
+        self._known: dict[Tensor, np.ndarray] = {}
+        self._steps: dict[int, str | None] = {}
 
     def _some(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if not cuttable(self.model, arrays) or self.given <= MOST:
@@ -90,11 +104,40 @@ class Subject:
 
     # -- measuring ---------------------------------------------------------------------
 
-    def run(self, tensors: Any) -> Any:
-        """Return the values of tensors on the batch, in the structure they are in."""
-        inputs, order = self.model.inputs, topological(flatten(tensors))
+    def values_of(self, tensors: Sequence[Tensor]) -> list[np.ndarray]:
+        """Return the values of tensors on the batch.
+
+        With the first of them, all that ``plan`` names is measured: one program for
+        all scenes is simplified and compiled much sooner than one for each.
+        """
+        missing = dict.fromkeys(t for t in tensors if t not in self._known)
+        if missing:
+            planned = () if self.plan is None else self.plan(self)
+            missing |= dict.fromkeys(t for t in planned if t not in self._known)
+            self._measure(list(missing))
+        return [self._known[t] for t in tensors]
+
+    def value_of(self, t: Tensor) -> np.ndarray:
+        """Return the value of a tensor on the batch."""
+        return self.values_of([t])[0]
+
+    def _measure(self, tensors: list[Tensor]) -> None:
+        inputs, order = self.model.inputs, topological(tensors)
         arrays, params = arguments(self.loss, inputs, order, self.data, self.params)
-        return compile(inputs, tensors)(*arrays, params=params)
+        found = compile(inputs, tensors)(*arrays, params=params)
+        self._known |= dict(zip(tensors, map(np.asarray, found), strict=True))
+
+    @cached_property
+    def ray(self) -> Ray | None:
+        """The loss along its steepest descent, None where nothing is trained."""
+        if not any(self.gradient(p) is not None for p in self.model.trainable):
+            return None
+        return Ray(self.loss, self.data, self.params)
+
+    @cached_property
+    def loss_value(self) -> float:
+        """The loss on the batch."""
+        return float(self.value_of(self.loss) if self.ray is None else self.ray.loss)
 
     @cached_property
     def diagnosis(self) -> Diagnosis:
@@ -103,17 +146,11 @@ class Subject:
 
     @cached_property
     def adjoints(self) -> Adjoints:
-        """The cotangents of everything that leads to the stations or the parameters."""
-        wrt = list(self.model.trainable)
-        wrt += [s.node for s in self.stations if dtypes.is_float(s.node.dtype)]
-        return reverse([self.loss], wrt, [constant(1.0, self.loss.dtype)])
-
-    def adjoints_of(self, tensors: Sequence[Tensor]) -> list[Tensor | None]:
-        """Return the cotangents of any tensors of the graph."""
-        wrt = [*self.model.trainable, *tensors]
-        seed = constant(1.0, self.loss.dtype)
-        found = reverse([self.loss], wrt, [seed]).cotangents
-        return [found.get(t) for t in tensors]
+        """The cotangents of all that the data and the trained parameters lead to."""
+        wrt = [*self.model.trainable, *self.model.inputs]
+        wrt += [s.node for s in self.stations]
+        floats = dict.fromkeys(t for t in wrt if dtypes.is_float(t.dtype))
+        return reverse([self.loss], list(floats), [constant(1.0, self.loss.dtype)])
 
     def gradient(self, t: Tensor) -> Tensor | None:
         """Return the cotangent of a tensor, None where no derivative leads to it."""
@@ -133,22 +170,31 @@ class Subject:
         """Was the rate a trainer's?"""
         return self._rate is not None
 
+    @cached_property
+    def highway(self) -> Highway | None:
+        """The longest road of residual sums, None where no gradient passes one."""
+        return highway(self)
+
     # -- layers ------------------------------------------------------------------------
 
     @cached_property
-    def stations(self) -> list[Station]:
-        """The data, what layers make of them, and the prediction: some, if many."""
+    def places(self) -> list[Station]:
+        """The data, what layers (or blocks, if many) make of them, the prediction."""
         found = self._every_station
         if len(found) > SHOWN:
             found = _folded(found)
-        if len(found) > SHOWN:
-            places = np.linspace(0, len(found) - 1, SHOWN).round().astype(int)
-            found = [found[k] for k in places]
         last = len(found) - 1
         return [
             Station(node, name, "z" if k == last and k else f"h{k}", level)
             for k, (node, name, level) in enumerate(found)
         ]
+
+    @cached_property
+    def stations(self) -> list[Station]:
+        """The places that a picture has room for."""
+        count = len(self.places)
+        chosen = np.linspace(0, count - 1, min(count, SHOWN)).round().astype(int)
+        return [self.places[k] for k in chosen]
 
     @cached_property
     def _every_station(self) -> list[Place]:
@@ -170,19 +216,24 @@ class Subject:
         return [(node, name, k) for k, (node, name) in enumerate(found.items())]
 
     def _reads(self, layer: Layer) -> list[Tensor]:
-        """Return the data that a layer's first result is made of."""
+        """Return the data that come into a layer from outside of it.
+
+        Outside is what neither depends on its parameters nor lies in its scope: a
+        normalisation begins where the mean is taken, not where the scale comes in.
+        """
         own = set(layer.params)
         for node in self.model.order:
             if any(a in own for a in node.args):
                 own.add(node)
         found: list[Tensor] = []
-        pending = [layer.sites[0]]
+        pending, seen = [layer.sites[0]], {layer.sites[0]}
         while pending:
             for a in pending.pop().args:
-                if a in own and a in self._data:
-                    pending.append(a)
-                elif a in self._data:
-                    found.append(a)
+                if a in seen or a not in self._data:
+                    continue
+                seen.add(a)
+                inside = a in own or (a.scope == layer.name and a.args)
+                (pending if inside else found).append(a)
         return found
 
     @cached_property
@@ -200,21 +251,34 @@ class Subject:
 
     @cached_property
     def names(self) -> dict[Tensor, str]:
-        """Names for formulas: of leaves and of stations."""
-        return names_of(self.model.order, {s.node: s.symbol for s in self.stations})
+        """Names for formulas: of leaves and of places."""
+        return names_of(self.model.order, {s.node: s.symbol for s in self.places})
+
+    def step_to(self, k: int) -> str | None:
+        """Return what the gradient of the place after ``k`` becomes there, as MathML.
+
+        After the last place comes the loss.  None where the formula is too long.
+        """
+        if k not in self._steps:
+            above = self.places[k + 1] if k + 1 < len(self.places) else None
+            top, seed, names = self.loss, None, self.names
+            if above is not None:
+                top, seed, names = above.node, above.delta, {**names, self.loss: "L"}
+            node = self.places[k].node
+            live = self.gradient(node) is not None
+            self._steps[k] = step(top, node, names, seed) if live else None
+        return self._steps[k]
 
     @cached_property
     def values(self) -> list[np.ndarray]:
         """The value of each station on the batch."""
-        return [np.asarray(v) for v in self.run([s.node for s in self.stations])]
+        return self.values_of([s.node for s in self.stations])
 
     @cached_property
     def cotangents(self) -> list[np.ndarray | None]:
         """The gradient by each station on the batch."""
         wanted = [self.gradient(s.node) for s in self.stations]
-        live = [g for g in wanted if g is not None]
-        found = iter(self.run(live)) if live else iter(())
-        return [None if g is None else np.asarray(next(found)) for g in wanted]
+        return [None if g is None else self.value_of(g) for g in wanted]
 
     def of_one(self, t: Tensor, value: np.ndarray, sample: int = 0) -> np.ndarray:
         """Return the part of a value that belongs to one sample."""

@@ -86,8 +86,8 @@ def test_it_plays_for_two_minutes(tab):
     made = tab()
     made.clock.install()
     made.reload()
-    made.select_option("#speed", "4")
     made.click("#start")
+    made.select_option("#speed", "4")
     assert not made.locator("#cover").is_visible()
     start, seen, seconds = made.evaluate("performance.now()"), [], 0
     while made.evaluate("document.documentElement.dataset.playing") == "true":
@@ -145,7 +145,8 @@ def test_scrubbing(tab):
     made.click("#start")
     made.click("#play")
     made.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + box["height"] / 2)
-    assert time_of(made) == pytest.approx(60.75, abs=2)
+    half = float(made.get_attribute("#place", "max")) / 2
+    assert time_of(made) == pytest.approx(half, abs=2)
     said = made.get_attribute("#place", "aria-valuetext")
     assert said.startswith("1:0")
     assert said.endswith(made.inner_text("#title"))

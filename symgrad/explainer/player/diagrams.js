@@ -16,22 +16,29 @@ function drawLayers(f, host, w, h, when) {
   const across = upright ? [margin, w - rise - 6] : [rise, h - foot];
   const pitch = Math.min((across[1] - across[0]) / most, upright ? 26 : 40);
   const cell = Math.min(pitch - 3, upright ? Math.max(9, (h - 32) / (n - 1 || 1) * 0.5) : w / n * 0.5, upright ? 22 : 34);
+  const middle = mix(across[0], across[1], 0.5), frames = f.nodes.map((node, k) =>
+    node.image && frame(node.image, along(k), middle, upright, cell, across[1] - across[0], w / n));
   const place = (k, i) => {
-    const m = f.nodes[k].cells.length;
+    const m = f.nodes[k].cells.length, r = frames[k];
+    if (r) return upright ? [r.x + r.w * (i + 0.5) / m, r.y + r.h] : [r.x + r.w, r.y + r.h * (i + 0.5) / m];
     const d = mix(across[0], across[1], 0.5) + (i - (m - 1) / 2) * pitch;
     return upright ? [d, along(k)] : [along(k), d];
   };
   const step = f.step, hop = k => f.at + step * (backward ? n - 1 - k : k);
   for (let k = 0; k + 1 < n; k++) drawWires(f, svg, k, place, step, hop, backward, when);
-  arcs.forEach(([a, b]) => drawArc(svg, upright, [a, b], along, across, cell, hop, step, backward, when));
+  const edge = upright ? mix(across[0], across[1], 0.5) + (most / 2) * pitch + 4
+    : mix(across[0], across[1], 0.5) - (most / 2) * pitch - 4;
+  arcs.forEach(([a, b]) => drawArc(svg, upright, [a, b], along, edge, hop, step, backward, when));
   f.nodes.forEach((node, k) => {
     const under = make("g", {}, svg), g = make("g", {}, svg);
-    node.cells.forEach((v, i) => {
+    if (node.image) drawImage(node.image, frames[k], under, g);
+    else node.cells.forEach((v, i) => {
       const [x, y] = place(k, i);
       const box = { x: x - cell / 2, y: y - cell / 2, width: cell, height: cell, rx: 0.22 * cell };
       make("rect", { ...box, class: "cell" }, under);
       make("rect", { ...box, fill: colour(backward ? "backward" : v < 0 ? "negative" : "forward"),
         "fill-opacity": clamp(Math.abs(v)) }, g);
+      if (node.labels && cell >= 14 && !upright) write(under, x + cell / 2 + 5, y + 4, node.labels[i], { size: 11.5, tone: "muted" });
     });
     const said = make("g", {}, svg), value = make("g", {}, svg);
     if (upright) {
@@ -45,6 +52,23 @@ function drawLayers(f, host, w, h, when) {
     }
     when(hop(k), 0.6, p => { g.setAttribute("opacity", p); value.setAttribute("opacity", p); });
   });
+}
+
+// A sample that is a picture stands for itself; wires come from all over it.
+function frame(image, along, across, upright, cell, room, wide) {
+  const rows = image.length, columns = image[0].length;
+  const scale = Math.min((upright ? 2 * cell : 0.8 * wide) / columns, (upright ? 2 * cell : 0.9 * room) / rows);
+  const [w, h] = [columns * scale, rows * scale];
+  const [x, y] = upright ? [across - w / 2, along - h / 2] : [along - w / 2, across - h / 2];
+  return { x, y, w, h, scale };
+}
+
+function drawImage(image, { x, y, w, h, scale }, under, g) {
+  make("rect", { x, y, width: w, height: h, class: "node-image" }, under);
+  image.forEach((row, r) => row.forEach((v, c) => make("rect", {
+    x: x + c * scale, y: y + r * scale, width: scale + 0.3, height: scale + 0.3,
+    fill: colour("forward"), "fill-opacity": v,
+  }, g)));
 }
 
 function drawWires(f, svg, k, place, step, hop, backward, when) {
@@ -72,9 +96,9 @@ function drawWires(f, svg, k, place, step, hop, backward, when) {
   });
 }
 
-function drawArc(svg, upright, [a, b], along, across, cell, hop, step, backward, when) {
-  const s = along(a), e = along(b), edge = upright ? across[1] - 4 : across[0] - 2;
-  const far = upright ? edge + 30 : Math.max(edge - 34, 6);
+function drawArc(svg, upright, [a, b], along, edge, hop, step, backward, when) {
+  const s = along(a), e = along(b);
+  const far = upright ? edge + 30 : Math.max(edge - 36, 4);
   const d = upright
     ? `M${edge} ${s}C${far} ${s} ${far} ${e} ${edge} ${e}`
     : `M${s} ${edge}C${s} ${far} ${e} ${far} ${e} ${edge}`;
@@ -97,7 +121,7 @@ function drawRoads(f, host, w, h, when) {
 }
 
 function drawLane(svg, lane, upright, long, offset, room, when) {
-  const n = lane.blocks.length, size = upright ? 12 : clamp(long / n / 11, 13, 17);
+  const n = lane.blocks.length, size = upright ? 12 : clamp(long / n / 11, 13, 20);
   const side = Math.max(64, ...(lane.marks || []).map(m => wide(m.text, size) + 26));
   const start = upright ? 44 : side, end = long - (upright ? 40 : side);
   const line = offset + (upright ? (lane.road ? 26 : room / 2) : room * (lane.road ? 0.68 : 0.55));
@@ -108,22 +132,23 @@ function drawLane(svg, lane, upright, long, offset, room, when) {
   const boxWide = upright ? Math.min(room - (lane.road ? 62 : 20), 120) : Math.min(1.15 * half, 170);
   const boxHigh = upright ? Math.min(half * 0.8, 34) : clamp(room * 0.14, 34, 54);
   const d = lane.road ? (upright ? 22 + boxWide / 2 : reach) : 0;
-  if (lane.title) write(svg, upright ? offset : 0, upright ? 14 : offset + 16, fitted(lane.title, upright ? room - 6 : 600, size + 1), { size: size + 1, bold: true });
+  if (lane.title) write(svg, upright ? offset : 0, upright ? 14 : offset + 16, fitted(upright ? lane.short : lane.title, upright ? room - 6 : 600, size + 1), { size: size + 1, bold: true });
   const road = make("path", { d: `M${at(start, 0)}L${at(end, 0)}`, class: lane.road ? "road" : "lane" }, svg);
   road.setAttribute("fill", "none");
   if (lane.start) write(svg, ...(upright ? [line, start - 10] : [start - 10, line + 5]), lane.start, { anchor: upright ? "middle" : "end", size, tone: "muted" });
   if (lane.end) write(svg, ...(upright ? [line, end + 20] : [end + 12, line + 5]), lane.end, { anchor: upright ? "middle" : "start", size, tone: "muted" });
-  const flow = make("g", {}, svg);
+  const under = make("g", {}, svg), flow = make("g", {}, svg);
   lane.blocks.forEach((block, k) => {
     const s = centre(k), near = 0.72 * half;
     const ways = lane.road
       ? `M${at(s - near, 0)}C${at(s - near, d)} ${at(s - near, d)} ${at(s - 0.3 * half, d)}L${at(s + 0.3 * half, d)}C${at(s + near, d)} ${at(s + near, d)} ${at(s + near, 0)}`
       : "";
-    if (ways) make("path", { d: ways, class: "way" }, svg);
+    if (ways) make("path", { d: ways, class: "way" }, under);
     drawGradient(flow, lane, block, k, { start, end, at, s, half, ways, n }, when);
     const [x, y] = point(s, d);
     make("rect", { x: x - boxWide / 2, y: y - boxHigh / 2, width: boxWide, height: boxHigh, rx: 8, class: "block" }, svg);
-    write(svg, x, y + 0.35 * size, fitted(block.name, boxWide - 8, size), { anchor: "middle", size, bold: true });
+    const letters = Math.min(size, Math.max(11.5, (boxWide - 10) / 0.62 / [...block.name].length));
+    write(svg, x, y + 0.35 * letters, fitted(block.name, boxWide - 6, letters), { anchor: "middle", size: letters, bold: true });
     if (lane.road) {
       const [px, py] = point(s + near, 0);
       make("circle", { cx: px, cy: py, r: 9, class: "plus" }, svg);
@@ -153,8 +178,10 @@ function drawGradient(parent, lane, block, k, o, when) {
   const a = s - half, b = s + half;
   const stretch = (tone, width) => make("path", { d: `M${at(a, 0)}L${at(b, 0)}`, stroke: colour(tone), "stroke-width": width, fill: "none", pathLength: 1, "stroke-dasharray": "1 1" }, parent);
   const round = (tone, width) => ways && make("path", { d: ways, stroke: colour(tone), "stroke-width": width, fill: "none", pathLength: 1, "stroke-dasharray": "1 1" }, parent);
+  const values = [];
   if (lane.forward !== undefined) {
     const step = lane.forwardFor / n, main = stretch("forward", lane.road ? 7 : 3), side = round("forward", 3);
+    values.push(main, side);
     when(lane.forward + k * step, step, p => {
       for (const path of [main, side]) {
         if (path) { path.setAttribute("stroke-dashoffset", 1 - p); path.setAttribute("opacity", p ? 0.85 : 0); }
@@ -165,6 +192,7 @@ function drawGradient(parent, lane, block, k, o, when) {
     const step = lane.backwardFor / n;
     const main = stretch("backward", block.road ?? 4), side = round("backward", block.block ?? 2);
     when(lane.backward + (n - 1 - k) * step, step, p => {
+      for (const path of values) if (path && p) path.setAttribute("opacity", 0.85 * (1 - p));
       for (const path of [main, side]) {
         if (path) { path.setAttribute("stroke-dashoffset", p - 1); path.setAttribute("opacity", p ? block.fade ?? 1 : 0); }
       }
@@ -174,24 +202,25 @@ function drawGradient(parent, lane, block, k, o, when) {
 
 // A frozen matrix and the two thin factors that are added to it, to scale.
 function drawFactors(f, host, w, h, when) {
-  const svg = canvas(host, w, h, f.alt), size = 14, foot = 42;
+  const svg = canvas(host, w, h, f.alt), size = clamp(w / 36, 13, 18), foot = 4.2 * size;
   const [m, n, r] = [f.rows, f.columns, f.rank];
   const gap = 44, scale = Math.min((w - 3 * gap) / (2 * n + Math.max(r, 0.04 * n) ), (h - foot - 12) / m);
   const W = n * scale, H = m * scale, R = Math.max(r * scale, 9);
   let x = Math.max(2, (w - (2 * W + R + 3 * gap - gap)) / 2);
   const y = 6 + Math.max(0, (h - foot - 12 - H) / 2);
-  const box = (bx, by, bw, bh, tone, name, note, at) => {
+  const box = (bx, by, bw, bh, tone, name, note, at, lower = 0) => {
     const g = make("g", {}, svg);
     make("rect", { x: bx, y: by, width: bw, height: bh, rx: 5, fill: colour(tone), "fill-opacity": 0.22, stroke: colour(tone), "stroke-width": 2 }, g);
     const inside = bw > 60 && bh > 40;
-    write(g, bx + bw / 2, inside ? by + bh / 2 + 5 : by + bh + 18, name, { anchor: "middle", size: size + 2, bold: true, tone: inside ? "ink" : tone + "-ink" });
-    write(g, bx + bw / 2, inside ? y + H + 20 : by + bh + 36, note, { anchor: "middle", size: size - 1.5, tone: "muted" });
+    write(g, bx + bw / 2, inside ? by + bh / 2 + 5 : by + bh + 1.3 * size, name, { anchor: "middle", size: size + 2, bold: true, tone: inside ? "ink" : tone + "-ink" });
+    const half = wide(note, size - 1.5) / 2;
+    write(g, clamp(bx + bw / 2, half, w - half), (inside ? y + H + 1.45 * size : by + bh + 2.55 * size) + lower, note, { anchor: "middle", size: size - 1.5, tone: "muted" });
     when(at, 0.7, p => g.setAttribute("opacity", p));
   };
   box(x, y, W, H, "frozen", f.names[0], f.notes[0], f.at);
   write(svg, x + W + gap / 2, y + H / 2 + 8, "+", { anchor: "middle", size: 26, bold: true });
   x += W + gap;
-  box(x, y, R, H, "param", f.names[1], f.notes[1], f.at + 1);
+  box(x, y, R, H, "param", f.names[1], f.notes[1], f.at + 1, W > 60 && H > 40 ? 0 : 1.2 * size);
   write(svg, x + R + gap / 2, y + R / 2 + 8, "·", { anchor: "middle", size: 28, bold: true });
   x += R + gap;
   box(x, y, W, R, "param", f.names[2], f.notes[2], f.at + 1.6);
@@ -200,7 +229,7 @@ function drawFactors(f, host, w, h, when) {
 // A chain of values: each link shows its slope, first forward, then back.
 function drawChain(f, host, w, h, when) {
   const svg = canvas(host, w, h, f.alt), n = f.nodes.length, upright = w < 520;
-  const size = upright ? 13 : clamp(w / n / 13, 15, 22), r = Math.min(upright ? 26 : 46, h / 3.4);
+  const size = upright ? 13 : clamp(w / n / 11.5, 15, 26), r = Math.min(upright ? w / n / 3.1 : w / n / 4, h / 3, 76);
   const y = h / 2, X = k => mix(r + 10, w - r - 10, k / (n - 1));
   f.nodes.forEach((node, k) => {
     if (k) {
@@ -230,6 +259,7 @@ function drawUnits(f, host, w, h, when) {
   const list = html("div", "units", host);
   list.setAttribute("role", "img");
   list.setAttribute("aria-label", f.alt || "");
+  if (f.key) html("div", "unit-key", list, f.key);
   f.groups.forEach((group, n) => {
     const row = html("div", "unit-row", list);
     html("span", "unit-name", row, group.name);

@@ -90,7 +90,7 @@ function ticks(low, high, count, log) {
 function drawLines(f, host, w, h, when) {
   const box = html("div", `lines ${f.columns ? "two" : ""}`, host);
   for (const line of f.lines) {
-    const row = html("div", `line ${line.tone || ""} ${line.size || ""}`, box);
+    const row = html("div", `line ${line.tone || ""} ${line.size || ""} ${line.wide ? "wide" : ""}`, box);
     if (line.text) html("span", "said", row, line.text);
     if (line.math) html("span", "formula", row).innerHTML = line.math;
     if (line.then) html("span", "then", row, line.then);
@@ -102,6 +102,8 @@ function drawLines(f, host, w, h, when) {
     }
   }
   for (const e of box.querySelectorAll(".formula")) {
+    const needed = e.firstElementChild ? e.firstElementChild.getBoundingClientRect().width : 0;
+    if (f.columns && needed > 1.15 * e.parentElement.clientWidth) e.parentElement.classList.add("wide");
     const room = e.parentElement.clientWidth, own = e.firstElementChild
       ? e.firstElementChild.getBoundingClientRect().width : 0;
     if (own > room && room) e.style.fontSize = `${Math.max(0.55, room / own) * 0.97}em`;
@@ -146,20 +148,28 @@ function drawBars(f, host, w, h, when) {
   }
 }
 
+function drawPixels(image, label, parent) {
+  const svg = make("svg", { viewBox: `0 0 ${image[0].length} ${image.length}`, role: "img",
+    class: "pixels", "shape-rendering": "crispEdges" }, parent);
+  svg.setAttribute("aria-label", label || "sample");
+  image.forEach((row, y) => row.forEach((v, x) => make("rect", {
+    x, y, width: 1.02, height: 1.02, fill: colour("forward"), "fill-opacity": v,
+  }, svg)));
+}
+
 // Samples of the data: images, or rows of features, with what belongs to each.
 function drawSamples(f, host, w, h, when) {
   const list = html("div", "samples", host);
   f.items.forEach((item, n) => {
     const card = html("figure", "sample", list);
-    const rows = item.image.length, columns = item.image[0].length;
-    const size = `0 0 ${columns} ${rows}`;
-    const svg = make("svg", { viewBox: size, role: "img", class: "pixels",
-      "shape-rendering": "crispEdges" }, card);
-    svg.setAttribute("aria-label", item.label || "sample");
-    item.image.forEach((row, y) => row.forEach((v, x) => make("rect", {
-      x, y, width: 1.02, height: 1.02, fill: colour("forward"), "fill-opacity": v,
-    }, svg)));
-    if (item.label) html("figcaption", "", card, item.label);
+    if (item.image) drawPixels(item.image, item.label, card);
+    else html("div", "numbers", card, item.text);
+    const words = html("figcaption", "", card, item.label);
+    if (item.answer) {
+      html("br", "", words);
+      const mark = item.right === undefined ? "" : item.right ? " good" : " bad";
+      html("span", `answer${mark}`, words, item.answer + (mark === " good" ? " ✓" : mark ? " ✗" : ""));
+    }
     when(f.at + 0.12 * n, 0.5, p => { card.style.opacity = p; });
   });
 }
@@ -167,7 +177,7 @@ function drawSamples(f, host, w, h, when) {
 // -- charts --------------------------------------------------------------------------
 
 function drawChart(f, host, w, h, when) {
-  const size = f.size || 13, keys = f.series.filter(s => s.label);
+  const size = f.size || clamp(Math.min(w, 1.4 * h) / 48, 12.5, 19), keys = f.series.filter(s => s.label);
   if (f.title) html("div", "figure-title", host, f.title);
   if (keys.length) {
     const legend = html("div", "legend", host);

@@ -23,6 +23,7 @@
   class Stage {
     constructor(scene, host, size) {
       this.moves = [];
+      this.scene = scene;
       this.box = html("div", `panels ${scene.layout || "row"}`, host);
       const panels = scene.panels.map(f => {
         const panel = html("div", `panel panel-${f.kind}`, this.box);
@@ -38,6 +39,7 @@
     }
 
     render(t, motion) {
+      t = written(this.scene.pace, t);
       for (const [at, seconds, move] of this.moves) {
         move(motion ? smooth(clamp((t - at) / seconds)) : t > at ? 1 : 0);
       }
@@ -46,6 +48,14 @@
 
   // Text takes the room that it needs before drawings are fitted into the rest.
   const sized = f => ["lines", "table", "bars", "samples", "units"].includes(f.kind) ? 0 : 1;
+
+  // Figures have times of their own: a caption that takes long slows them down.
+  function written(pace, t) {
+    let k = 0;
+    while (k + 2 < pace.length && pace[k + 1][0] <= t) k++;
+    const [[a, from], [b, to]] = [pace[k], pace[k + 1]];
+    return mix(from, to, (t - a) / (b - a));
+  }
 
   function mount(scene) {
     const host = $("stage");
@@ -60,6 +70,8 @@
     }
     state.scene = scene;
     state.beat = -1;
+    state.scrolled = false;
+    host.scrollTop = 0;
   }
 
   const sceneAt = t => scenes.findLast(s => s.start <= t + 1e-9) || scenes[0];
@@ -84,7 +96,9 @@
       $("caption").textContent = scene.beats[k].text;
       state.beat = k;
     }
-    stage.render(state.motion ? t : still(scene, k), state.motion);
+    const now = state.motion ? t : still(scene, k);
+    stage.render(now, state.motion);
+    follow(now / scene.seconds);
     const fade = state.motion && state.playing
       ? clamp(Math.min(t / 0.45, (scene.seconds - t) / 0.3)) : 1;
     $("stage").style.opacity = scene.start + scene.seconds >= total ? clamp(t / 0.45 + (state.playing ? 0 : 1)) : fade;
@@ -98,13 +112,27 @@
     $("clock").textContent = `${clock(state.time)} / ${clock(total)}`;
   }
 
+  // Where a scene is taller than the screen, what is told at present is in sight; a
+  // reader who scrolls is left alone until the next scene.
+  function follow(part) {
+    const host = $("stage"), hidden = host.scrollHeight - host.clientHeight;
+    if (hidden < 2 || state.scrolled) return;
+    host.scrollTop = hidden * smooth(clamp((part - 0.25) / 0.5));
+  }
+
   const clock = t => `${Math.floor(t / 60)}:${String(Math.floor(t % 60)).padStart(2, "0")}`;
+
+  // What the cover hides is not to be reached by the keyboard either.
+  function uncover(is = true) {
+    $("cover").hidden = is;
+    document.querySelector(".app").inert = !is;
+  }
 
   // -- time --------------------------------------------------------------------------
 
   function seek(t) {
     state.time = clamp(t, 0, total);
-    $("cover").hidden = true;
+    uncover();
     show();
   }
 
@@ -116,7 +144,7 @@
     button.setAttribute("aria-label", on ? "Pause" : "Play");
     button.classList.toggle("on", on);
     if (on) {
-      $("cover").hidden = true;
+      uncover();
       last = null;
       requestAnimationFrame(tick);
     }
@@ -173,9 +201,11 @@
   }
 
   function toggle(name, on) {
+    const sheet = document.activeElement && document.activeElement.closest(".sheet");
     const open = on ?? root.dataset.open !== name;
     root.dataset.open = open ? name : "";
     $("show-chapters").setAttribute("aria-expanded", root.dataset.open === "chapters");
+    $("show-keys").setAttribute("aria-expanded", root.dataset.open === "keys");
     $("show-board").setAttribute("aria-pressed", root.dataset.open === "board");
     if (root.dataset.open === "board") {
       play(false);
@@ -184,6 +214,8 @@
       mount(state.scene);
       show();
     }
+    if (sheet && sheet.id !== root.dataset.open) $(`show-${sheet.id}`).focus();
+    if (root.dataset.open === "keys") $("keys").focus();
     if (root.dataset.open === "chapters") {
       ($("chapters").querySelector("[aria-current]") || $("chapters").querySelector("button")).focus();
     }
@@ -199,11 +231,15 @@
     $("place").max = total;
     $("place").oninput = () => seek(+$("place").value);
     $("show-chapters").onclick = () => toggle("chapters");
+    $("show-keys").onclick = () => toggle("keys");
     $("show-board").onclick = () => toggle("board");
     $("theme").onclick = () => {
       const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
       root.dataset.theme = (root.dataset.theme || system) === "dark" ? "light" : "dark";
     };
+    for (const way of ["wheel", "touchmove"]) {
+      $("stage").addEventListener(way, () => { state.scrolled = true; }, { passive: true });
+    }
     $("motion").onclick = () => motion(!state.motion);
     const list = $("chapters").querySelector("ol");
     scenes.forEach((s, n) => {
@@ -235,7 +271,7 @@
     Home: () => seek(0), End: () => seek(total),
     "<": () => faster(-1), ">": () => faster(1), ",": () => faster(-1), ".": () => faster(1),
     c: () => toggle("chapters"), s: () => toggle("board"), m: () => motion(!state.motion),
-    t: () => $("theme").click(), Escape: () => toggle("", true),
+    t: () => $("theme").click(), "?": () => toggle("keys"), Escape: () => toggle("", true),
   };
 
   function key(e) {
@@ -253,6 +289,8 @@
   }
 
   controls();
+  uncover(false);
+  $("start").focus();
   motion(state.motion);
   calm.addEventListener("change", () => motion(!calm.matches));
   addEventListener("keydown", key);

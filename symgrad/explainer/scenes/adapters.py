@@ -6,17 +6,19 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from symgrad.declare import dtypes
 from symgrad.declare.ops.contract import matmul
-from symgrad.declare.tensor import Param, Tensor, exact_scope, input, param
-from symgrad.derivation.reverse import grad, reverse
+from symgrad.declare.tensor import Param, Tensor, exact_scope, input, op_name, param
+from symgrad.derivation.reverse import reverse
+from symgrad.diagnosis.layers import trains
 from symgrad.explainer import builtin
 from symgrad.explainer import markup as m
-from symgrad.explainer.story import Figure, Scene, line
+from symgrad.explainer.story import Figure, Scene, line, signed
 from symgrad.explainer.subject import Subject
 from symgrad.nn import adapt, lora
 from symgrad.notation.local import local_form
-from symgrad.notation.mathml import mathml_text
 from symgrad.pipeline import compile
 from symgrad.train.initialize import init, name_of
 
@@ -30,19 +32,32 @@ class Cost:
     bytes: float
 
 
+@dataclass(frozen=True, eq=False)
+class Thin:
+    """A frozen matrix of a model, and the factors that are trained beside it."""
+
+    weight: Tensor
+    a: Tensor
+    b: Tensor
+
+
 def scene(s: Subject) -> Scene:
     """Return the scene."""
     note = ""
-    weight = _largest(s)
+    own = _own(s)
+    weight = max((t.weight for t in own), key=_numbers, default=_largest(s))
     if weight is None:
         note = f"{s.name} has no weight matrix; "
         s = builtin.substitute()
         note += f"{s.name} stands in."
         weight = _largest(s)
     assert weight is not None
-    rows, columns = (int(n) for n in weight.shape)  # type: ignore[arg-type]
+    rows, columns = _sizes(weight)
+    factors = next((t for t in own if t.weight is weight), None)
     rank = max(1, min(8, min(rows, columns) // 8))
-    full, thin = _costs(s, weight, rank)
+    if factors is not None:
+        rank = _sizes(factors.a)[1]
+    full, thin = _trained(s, own) if own else _added(s, weight, rank)
     kept = thin.trained / max(full.trained, 1)
     name = name_of(weight)
     figure: Figure = {
@@ -61,29 +76,58 @@ def scene(s: Subject) -> Scene:
             *_pair("bytes moved", full.bytes, thin.bytes, 4.6),
         ],
     }  # fmt: skip
-    equations = _formulas()
+    first = (
+        f"{name} is frozen; two thin matrices of rank {rank} are added: W + A·B."
+        if own
+        else f"Freeze {name} and add two thin matrices of rank {rank}: W + A·B."
+    )
     return Scene(
         "lora", "LoRA: train a thin path", 9,
         [
-            (0.0, f"Freeze {name} and add a product of two thin matrices of rank "
-                  f"{rank}: W + A·B."),
-            (3.0, f"Only A and B are trained: {thin.trained:,} numbers in place of "
-                  f"{full.trained:,}, {kept:.1%}."),
-            (6.0, "A frozen weight has no gradient: nothing of it is derived, computed "
-                  "or stored."),
+            (0.0, first),
+            (3.0, f"Only {'factors' if own else 'A and B'} are trained: "
+                  f"{thin.trained:,} numbers in place of {full.trained:,} "
+                  f"({kept:.1%})."),
+            (6.0, "A frozen weight has no gradient: none is derived, computed "
+                  f"or stored.{_same(full, thin)}"),
         ],
         [figure,
-         {"kind": "lines", "weight": 0.9, "lines": equations}, {**bars, "weight": 1.2}],
+         {"kind": "lines", "weight": 0.9, "lines": [*_formulas(), *_zero(s, factors)]},
+         {**bars, "weight": 1.2}],
         note=note,
     )  # fmt: skip
+
+
+def _same(full: Cost, thin: Cost) -> str:
+    """Say so where a step is hardly cheaper."""
+    cheaper = thin.flops < 0.9 * full.flops
+    return "" if cheaper else " At this size a step takes about as many operations."
+
+
+def _zero(s: Subject, factors: Thin | None) -> list[dict[str, Any]]:
+    """Explain a gradient of zero: that of A, as long as B is zero."""
+    if factors is None:
+        said = "B starts at 0: then W + A B = W, and ∂L/∂A is 0, unlike ∂L/∂B"
+        return [line(text=said, at=6.2)]
+    sizes = [
+        float(np.linalg.norm(np.float64(s.ray.gradients[name_of(t)])))
+        for t in (factors.a, factors.b)
+        if s.ray is not None and name_of(t) in s.ray.gradients
+    ]
+    if len(sizes) < 2:
+        return []
+    said = f"measured: ‖∂L/∂A‖ = {signed(sizes[0])}, ‖∂L/∂B‖ = {signed(sizes[1])}"
+    if not np.any(s.params[name_of(factors.b)]):
+        said += "; B is still 0, so A has none yet"
+    return [line(text=said, at=6.2)]
 
 
 def _pair(what: str, full: float, thin: float, at: float) -> list[dict[str, Any]]:
     top = max(full, thin) or 1
     return [
-        {"label": f"{what}, all", "value": full / top, "text": signed_large(full),
+        {"label": f"{what}: all", "value": full / top, "text": signed_large(full),
          "tone": "frozen", "at": at},
-        {"label": "LoRA", "value": thin / top, "text": signed_large(thin),
+        {"label": "with LoRA", "value": thin / top, "text": signed_large(thin),
          "tone": "param", "at": at + 0.3},
     ]  # fmt: skip
 
@@ -96,6 +140,25 @@ def signed_large(value: float) -> str:
     return f"{value:.0f}"
 
 
+def _own(s: Subject) -> list[Thin]:
+    """Return the frozen matrices of a model that thin factors are added to."""
+    found = []
+    for node in s.model.order:
+        frozen = [a for a in node.args if isinstance(a.op, Param) and a.ndim == 2]
+        if op_name(node.op) != "add" or len(node.args) != 2 or len(frozen) != 1:
+            continue
+        weight = frozen[0]
+        product = next(a for a in node.args if a is not weight)
+        while op_name(product.op) == "mul" and product.args:  # a scale
+            product = product.args[-1]
+        thin = product.args
+        if trains(weight) or op_name(product.op) != "matmul" or len(thin) != 2:
+            continue
+        if all(isinstance(t.op, Param) and trains(t) for t in thin):
+            found.append(Thin(weight, thin[0], thin[1]))
+    return found
+
+
 def _largest(s: Subject) -> Tensor | None:
     found = [
         p
@@ -103,40 +166,56 @@ def _largest(s: Subject) -> Tensor | None:
         for p in layer.params
         if p.ndim == 2 and dtypes.is_float(p.dtype) and min(_sizes(p)) > 1
     ]
-    return max(found, key=lambda p: math.prod(_sizes(p)), default=None)
+    return max(found, key=_numbers, default=None)
+
+
+def _numbers(p: Tensor) -> int:
+    return math.prod(_sizes(p))
 
 
 def _sizes(p: Tensor) -> tuple[int, ...]:
     return tuple(n for n in p.shape if isinstance(n, int))
 
 
-def _costs(s: Subject, weight: Tensor, rank: int) -> tuple[Cost, Cost]:
+def _added(s: Subject, weight: Tensor, rank: int) -> tuple[Cost, Cost]:
     """Return the costs of a step that trains everything, and of one with LoRA."""
     thin = adapt(s.loss, lambda p: lora(p, rank) if p is weight else None)
-    return _cost(s, _unfrozen(s.loss, weight)), _cost(s, thin)
+    whole = s.loss if trains(weight) else _with(s.loss, [weight], [])
+    return _cost(s, whole), _cost(s, thin)
 
 
-def _unfrozen(loss: Tensor, weight: Tensor) -> Tensor:
-    """Return the loss with this matrix trained."""
-    if isinstance(weight.op, Param) and weight.op.trainable:
-        return loss
-    scope, _, name = name_of(weight).rpartition("/")
-    with exact_scope(scope):
-        assert isinstance(weight.op, Param)
-        free = param(name, _sizes(weight), weight.op.init, dtype=weight.dtype)
-    found: Tensor = adapt(loss, lambda p: free if p is weight else p)
+def _trained(s: Subject, own: list[Thin]) -> tuple[Cost, Cost]:
+    """Return the costs of a step that trains the matrices, and of one as it is."""
+    factors = [f for t in own for f in (t.a, t.b)]
+    whole = _with(s.loss, [t.weight for t in own], factors)
+    return _cost(s, whole), _cost(s, s.loss)
+
+
+def _with(loss: Tensor, free: list[Tensor], frozen: list[Tensor]) -> Tensor:
+    """Return the loss with some matrices trained, and some not."""
+    made: dict[Tensor, Tensor] = {}
+    for p in (*free, *frozen):
+        assert isinstance(p.op, Param)
+        scope, _, name = name_of(p).rpartition("/")
+        with exact_scope(scope):
+            made[p] = param(name, _sizes(p), p.op.init, p in set(free), p.dtype)
+    found: Tensor = adapt(loss, lambda p: made.get(p, p))
     return found
 
 
 def _cost(s: Subject, loss: Tensor) -> Cost:
-    held = init(loss, seed=0)
-    model = Subject(loss, s.data, held)
-    trained = [p for p in model.model.trainable if model.gradient(p) is not None]
-    program = compile(model.model.inputs, [loss, *grad(loss, trained)])
-    arrays = [s.data[name_of(t)] for t in model.model.inputs]
-    program(*arrays, params=held)
+    if loss is s.loss and s.ray is not None:
+        program, trained = s.ray.program, s.ray.gradients
+        count = sum(g.size for g in trained.values())
+    else:
+        held = init(loss, seed=0)
+        model = Subject(loss, s.data, held)
+        wrt = [p for p in model.model.trainable if model.gradient(p) is not None]
+        sent = [model.gradient(p) for p in wrt]
+        program = compile(model.model.inputs, [loss, *sent])
+        program(*(s.data[name_of(t)] for t in model.model.inputs), params=held)
+        count = sum(held[name_of(p)].size for p in wrt)
     report = program.report()
-    count = sum(held[name_of(p)].size for p in trained)
     return Cost(count, float(report["flops"] or 0), float(report["bytes"] or 0))
 
 
@@ -151,11 +230,11 @@ def _formulas() -> list[dict[str, Any]]:
     names = {x: "X", w: "W", a: "A", b: "B", g: "G"}
     loss = "<mi>L</mi>"
     rows = [
-        line(m.whole(m.sym("Y"), m.op("="), mathml_text(local_form(y, names)[0])),
+        line(m.whole(m.sym("Y"), m.op("="), m.formula(local_form(y, names)[0])),
              at=1.0, tone="forward"),
     ]  # fmt: skip
     for n, t in enumerate((a, b)):
-        shown = mathml_text(local_form(sent[t], names)[0])
+        shown = m.formula(local_form(sent[t], names)[0])
         rows.append(
             line(m.whole(m.partial(loss, m.sym(names[t])), m.op("="), shown),
                  at=2.2 + 0.7 * n, tone="backward")

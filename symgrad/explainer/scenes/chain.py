@@ -47,12 +47,12 @@ def scene(s: Subject) -> Scene:
     return Scene(
         "chain", "The chain rule, link by link", 10.5,
         [
-            (0.0, f"One weight of {where}, one sample: the weight changes z, and that "
-                  "changes the loss."),
+            (0.0, f"One weight w of {where}: it changes z, and that changes the loss."),
             (3.0, "Each link has its own slope: its local derivative."),
-            (6.4, "Multiply them along the chain, from the loss back to the weight."),
-            (8.6, f"Summed over all {numbers['terms']:,} such products, this is the "
-                  "gradient of the weight."),
+            (6.4, "Multiply them along the chain, from the loss back to w."),
+            (8.4, f"Summed over {numbers['terms']:,} "
+                  f"{'samples' if numbers['terms'] == s.count else 'places'}, this is "
+                  "the gradient of w."),
         ],
         [figure, lines(*rows, columns=True)], "column",
         note=note,
@@ -123,7 +123,8 @@ def _rows(d: Derivation, v: dict[str, float], where: str) -> list[dict[str, Any]
         m.product([_bracketed(a) for a in amounts]), m.op("="),
         m.num(float(np.prod(amounts))),
     )  # fmt: skip
-    rows.append(line(whole, "the chain", at=6.6, tone="backward", size="small"))
+    rows.append(line(whole, "the chain", at=6.6, tone="backward", size="small",
+                     wide=True))  # fmt: skip
     total = m.whole(m.op("∑"), by_weight, m.op("="), m.num(v["gradient"]))
     rows.append(
         line(total, f"over the batch: the gradient of {where}[{v['i']:.0f}, "
@@ -234,23 +235,54 @@ def _derivation(link: Link) -> Derivation:
     return derive_scalar(scalar.substitute(e, {inner: z}), "h", "w", 1)
 
 
+def wanted(s: Subject) -> list[Tensor]:
+    """Return what is measured of the link that is most likely to be shown."""
+    for link in _links(s):
+        found = tensors(s, link)
+        if found is not None:
+            return found
+    return []
+
+
+def tensors(s: Subject, link: Link) -> list[Tensor] | None:
+    """Return what is measured of a link, None where no gradient comes to it."""
+    sent = [s.gradient(t) for t in (link.h, link.z, link.weight)]
+    live = [g for g in sent if g is not None]
+    return [link.x, link.z, link.h, *live] if len(live) == len(sent) else None
+
+
 def _numbers(s: Subject, link: Link) -> dict[str, float] | None:
     """Return the values at the weight and sample that contribute the most."""
-    above = s.adjoints_of([link.h, link.z])
-    if any(g is None for g in above):
+    measured = tensors(s, link)
+    if measured is None:
         return None
-    found = s.run([link.x, link.z, link.h, *above, s.gradient(link.weight), s.loss])
-    x, z, h, by_h, by_z, gradient, loss = (np.asarray(v, np.float64) for v in found)
+    found = (np.asarray(v, np.float64) for v in s.values_of(measured))
+    x, z, h, by_h, by_z, gradient = found
     x = np.broadcast_to(x, (*z.shape[:-1], x.shape[-1])).reshape(-1, x.shape[-1])
     z, h, by_h, by_z = (a.reshape(-1, z.shape[-1]) for a in (z, h, by_h, by_z))
     if not (np.isfinite(by_z).all() and np.isfinite(x).all() and x.size):
         return None
-    n, j = np.unravel_index(int(np.abs(by_z).argmax()), by_z.shape)
-    i = int(np.abs(x[n]).argmax())
+    n, j, i = _telling(x, by_z, by_h)
     w = float(np.asarray(s.params[name_of(link.weight)])[i, j])
     slope = by_z[n, j] / by_h[n, j] if by_h[n, j] else 0.0
     return {
         "x": x[n, i], "w": w, "z": z[n, j], "h": h[n, j], "c": z[n, j] - w * x[n, i],
         "above": by_h[n, j], "slope": slope, "gradient": gradient[i, j],
-        "terms": len(x), "i": i, "j": int(j), "L": float(loss),
+        "terms": len(x), "i": i, "j": j, "L": s.loss_value,
     }  # fmt: skip
+
+
+def _telling(x: np.ndarray, by_z: np.ndarray, by_h: np.ndarray) -> tuple[int, int, int]:
+    """Return sample, unit and feature: a large gradient, of factors that are not 1.
+
+    A product with a factor of one would not show that it is a product.
+    """
+    slope = np.divide(by_z, by_h, out=np.zeros_like(by_z), where=by_h != 0)
+    plain = np.isclose(slope, 1) & ~np.isclose(slope, 1).all()
+    n, j = np.unravel_index(int((np.abs(by_z) * ~plain).argmax()), by_z.shape)
+    if not by_z[n, j]:
+        n, j = np.unravel_index(int(np.abs(by_z).argmax()), by_z.shape)
+    size = np.abs(x[n])
+    other = np.where(np.isclose(size, 1), 0, size)
+    i = int((other if other.max(initial=0) > 0 else size).argmax())
+    return int(n), int(j), i

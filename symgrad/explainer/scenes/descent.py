@@ -40,12 +40,10 @@ def scene(s: Subject) -> Scene:
     return Scene(
         "descent", "Follow the slope downhill", 9.5,
         [
-            (0.0, "The loss is a landscape. This is a cut through it, along the "
-                  "gradient."),
+            (0.0, "The loss is a landscape; this is a cut along its gradient."),
             (2.0, "The gradient points uphill; each step goes the other way, further "
                   "where it is steep."),
-            (7.0, f"Near the bottom the slope fades, and so do the steps: from "
-                  f"{signed(w.slope[0])} to {signed(w.slope[-1])}."),
+            (6.6, _end(w)),
         ],
         [
             chart,
@@ -54,7 +52,8 @@ def scene(s: Subject) -> Scene:
                      "one step", at=2.2, size="large"),
                 line(m.whole(slope, m.op("="), m.num(w.slope[0])), "slope at the start",
                      at=2.8, tone="backward"),
-                line(m.whole(m.sym("eta"), m.op("="), m.num(w.rate)), at=3.2),
+                line(m.whole(m.sym("eta"), m.op("="), m.num(w.rate)),
+                     "learning rate, chosen for this cut", at=3.2),
                 line(m.whole(m.num(w.value[0]), m.op("→"), m.num(w.value[-1])),
                      f"loss after {len(points) - 1} steps", at=7.2, tone="param"),
             ),
@@ -63,10 +62,16 @@ def scene(s: Subject) -> Scene:
     )  # fmt: skip
 
 
+def _end(w: Walk) -> str:
+    if abs(w.slope[-1]) < abs(w.slope[0]):
+        return "Near the bottom the slope fades, and so do the steps."
+    return f"After {len(w.x) - 1} steps the slope is {signed(w.slope[-1])}."
+
+
 def _walk(s: Subject) -> tuple[Walk, str]:
     """Return steps along the model's gradient that take about all of them to settle."""
-    if s.model.trainable and any(s.gradient(p) is not None for p in s.model.trainable):
-        ray = Ray(s.loss, s.data, s.params)
+    ray = s.ray
+    if ray is not None:
         if ray.norm > 0 and all(map(math.isfinite, (ray.norm, *ray(0.0)))):
             return walk(ray, 0.0, _rate(ray), STEPS), ""
         why = "its gradient is zero or not finite here"

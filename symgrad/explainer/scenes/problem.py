@@ -8,81 +8,86 @@ import numpy as np
 
 from symgrad.declare.tensor import Tensor
 from symgrad.explainer import markup as m
+from symgrad.explainer.answers import Answers, answers
 from symgrad.explainer.backward import value
+from symgrad.explainer.pictures import pixels
 from symgrad.explainer.story import Figure, Scene, line, lines, plural, signed
 from symgrad.explainer.subject import Subject
 from symgrad.train.initialize import name_of
 
 SAMPLES = 6
-WIDEST = 16  # features of a sample that is no image
+FEW = 6  # numbers that are written out
 
 
 def scene(s: Subject) -> Scene:
     """Return the scene."""
-    loss = float(s.run(s.loss))
+    loss = s.loss_value
     trained, frozen = s.parameters
     held = plural(trained, "trained number")
     if frozen:
         held += f", {frozen:,} frozen"
-    said = f"{plural(s.count, 'sample')}" if s.count else "The data"
+    said = plural(s.count, "sample") if s.count else "The data"
     if s.given > s.count:
         said += f" of {s.given:,}"
     update = _update(s)
+    found = answers(s)
+    says = f" {found.says}" if found else ""
     beats = [
-        (0.0, f"{said} with their answers: the model is to give the right ones."),
-        (3.0, f"The loss says how wrong it is: {signed(loss)} at present. It depends "
-              f"on {held}."),
+        (0.0, f"{said} and the right answers.{says}"),
+        (3.4, f"The loss says how wrong it is: {signed(loss)}. It depends on {held}."),
     ]  # fmt: skip
     shown = value(s.loss, s.names)
     equation = m.whole("<mi>L</mi>", m.op("="), shown) if shown else ""
     rows = [
         line(
-            m.whole("<mi>L</mi>", m.op("="), m.num(loss)), "loss", at=2.2, size="large"
+            m.whole("<mi>L</mi>", m.op("="), m.num(loss)), "loss", at=2.6, size="large"
         ),
-        *([line(equation, "of the prediction z", at=2.8)] if equation else []),
-        line(m.whole(m.word(f"{trained:,}")), "parameters w", at=3.4),
+        *([line(equation, "of the prediction z", at=3.2)] if equation else []),
+        line(m.whole(m.word(f"{trained:,}")), "parameters w", at=3.8),
     ]
     if update:
         beats.append(
-            (6.0, "Learning moves every parameter a little against its gradient.")
+            (6.4, "Learning moves each of them a little against its gradient.")
         )
         rows += update
     panels: list[Figure] = [lines(*rows, weight=1.1)]
-    pictures = _samples(s)
+    pictures = _samples(s, found)
     if pictures:
         panels.insert(0, pictures)
-    return Scene("problem", "The learning problem", 9.0, beats, panels)
+    return Scene("problem", "The learning problem", 10.0, beats, panels)
 
 
 def _update(s: Subject) -> list[dict[str, Any]]:
     """Return the update of the parameter with the greatest gradient, in numbers."""
-    reached = [p for p in s.model.trainable if s.gradient(p) is not None]
-    if not reached:
-        return [line(text="No parameter is trained, so nothing is updated.", at=6.2)]
-    gradients = s.run([s.gradient(p) for p in reached])
-    sizes = [float(np.nan_to_num(np.abs(g)).max(initial=0)) for g in gradients]
-    k = int(np.argmax(sizes))
-    largest = int(np.nan_to_num(np.abs(gradients[k])).argmax())
-    place = np.unravel_index(largest, gradients[k].shape)
-    w = float(np.asarray(s.params[name_of(reached[k])])[place])
-    g = float(gradients[k][place])
+    if s.ray is None:
+        return [line(text="No parameter is trained, so nothing is updated.", at=6.4)]
+    sizes = {
+        n: float(np.nan_to_num(np.abs(g)).max(initial=0))
+        for n, g in s.ray.gradients.items()
+    }
+    weight = max(sizes, key=sizes.__getitem__)
+    gradient = s.ray.gradients[weight]
+    largest = int(np.nan_to_num(np.abs(gradient)).argmax())
+    place = np.unravel_index(largest, gradient.shape)
+    w = float(np.asarray(s.params[weight])[place])
+    g = float(gradient[place])
     name = m.sym("w")
     after = w - s.rate * g
     # the difference has to be seen in what is printed
     digits = 3 if abs(after - w) > 5e-3 * abs(w) else 6
     number = _digits(digits)
-    where = f"{name_of(reached[k])}[{', '.join(map(str, place))}]"
+    where = f"{weight}[{', '.join(map(str, place))}]"
     return [
         line(
             m.whole(name, m.op("←"), name, m.op("−"), m.sym("eta"), m.op("·"),
                     m.partial("<mi>L</mi>", name)),
-            "update", at=6.0, size="large",
+            "update", at=6.4, size="large",
         ),
         line(
             m.whole(m.num(number(w)), m.op("−"), m.num(s.rate), m.op("·"),
                     m.op("("), m.num(signed(g)), m.op(")"), m.op("="),
                     m.num(number(after))),
-            f"for {where}", at=7.0, tone="backward",
+            f"for {where}", at=7.4, tone="backward",
         ),
     ]  # fmt: skip
 
@@ -91,37 +96,47 @@ def _digits(count: int) -> Any:
     return lambda v: f"{v:.{count}g}".replace("-", "−")
 
 
-def _samples(s: Subject) -> Figure | None:
-    """Return the first samples as pictures or rows, with their answers."""
+def _samples(s: Subject, found: Answers | None) -> Figure | None:
+    """Return the first samples as pictures or numbers, with their answers."""
     inputs = [t for t in s.model.inputs if t.shape and s.batch_axis(t) == 0]
     if not inputs:
         return None
-    main = max(inputs, key=lambda t: s.data[name_of(t)][0].size)
-    labels = [t for t in inputs if t is not main and s.data[name_of(t)].ndim == 1]
+    others = [t for t in inputs if found is None or t is not found.label]
+    main = max(others or inputs, key=lambda t: s.data[name_of(t)][0].size)
+    labels = [t for t in inputs if t is not main]
+    if found is not None:
+        labels = [found.label]
     items = []
     for k in range(min(SAMPLES, s.count)):
-        values = np.asarray(s.data[name_of(main)][k], np.float64)
-        label = f"{name_of(main)}[{k}]"
+        item: dict[str, Any] = _shown(s.data[name_of(main)][k])
+        item["label"] = f"{name_of(main)}[{k}]"
         if labels:
-            label = f"{name_of(labels[0])} = {_label(s, labels[0], k)}"
-        items.append({"image": _image(values), "label": label})
+            item["label"] = f"{_end(labels[0])} = {_label(s, labels[0], k)}"
+        if found is not None:
+            item["answer"] = f"model: {found.given[k]}"
+            item["right"] = None if found.right is None else found.right[k]
+        items.append(item)
     return {"kind": "samples", "items": items, "at": 0.2}
 
 
+def _end(t: Tensor) -> str:
+    name = name_of(t).rpartition("/")[2]
+    return name if len(name) <= 12 else f"{name[:11]}…"
+
+
+def _shown(values: np.ndarray) -> dict[str, Any]:
+    """Return few numbers or integers as text, others as brightness."""
+    flat = values.ravel()
+    if values.dtype.kind in "iub" or flat.size <= FEW:
+        text = ", ".join(_number(v) for v in flat[:FEW])
+        return {"text": text + (", …" if flat.size > FEW else "")}
+    return {"image": pixels(values)}
+
+
+def _number(value: Any) -> str:
+    return str(int(value)) if isinstance(value, np.integer) else signed(float(value))
+
+
 def _label(s: Subject, t: Tensor, k: int) -> str:
-    value = s.data[name_of(t)][k]
-    return str(int(value)) if value.dtype.kind in "iub" else signed(float(value))
-
-
-def _image(values: np.ndarray) -> list[list[float]]:
-    """Return brightness from 0 to 1, as an image if the values are one."""
-    v = np.nan_to_num(values)
-    side = round(v.size**0.5)
-    if v.ndim == 1 and side * side == v.size and side >= 5:
-        v = v.reshape(side, side)
-    while v.ndim > 2:  # the first channel, wherever channels lie
-        v = v[0] if v.shape[0] <= v.shape[-1] else v[..., 0]
-    v = np.atleast_2d(v)
-    v = v[:32, :32] if min(v.shape) > 1 else v[:, :WIDEST]
-    low, high = float(v.min()), float(v.max())
-    return ((v - low) / ((high - low) or 1.0)).tolist()
+    values = s.data[name_of(t)][k].ravel()
+    return ", ".join(map(_number, values[:3])) + (", …" if values.size > 3 else "")

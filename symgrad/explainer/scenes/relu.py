@@ -9,11 +9,11 @@ from symgrad.closedform.public import derive
 from symgrad.declare.ops import FUNCTIONS
 from symgrad.declare.tensor import input
 from symgrad.derivation.reverse import grad
-from symgrad.diagnosis.measure import Units
 from symgrad.explainer import builtin
 from symgrad.explainer import markup as m
 from symgrad.explainer.story import Figure, Scene, line, lines, plural
 from symgrad.explainer.subject import Subject
+from symgrad.explainer.units import Units, relu_units
 
 MOST_UNITS, MOST_GROUPS = 48, 4
 
@@ -21,50 +21,43 @@ MOST_UNITS, MOST_GROUPS = 48, 4
 def scene(s: Subject) -> Scene:
     """Return the scene."""
     note = ""
-    if not _relus(s):
+    if not relu_units(s):
         note = f"{s.name} has no ReLU; "
         s = builtin.substitute()
         note += f"{s.name} stands in."
-    units = _relus(s)
-    dead = sum(len(u.dead) for u in units)
-    total = sum(len(u.idle) for u in units)
-    share = float(np.mean(np.concatenate([u.idle for u in units])))
+    units = relu_units(s)
+    dead = sum(u.dead for u in units)
+    total = sum(len(u.off) for u in units)
+    share = float(np.mean(np.concatenate([u.off for u in units])))
     x = input("x", (), "float64")
     slope = derive("relu(x)", "x")
     prime = m.row(m.word("relu"), m.op("′"), m.op("("), m.sym("x"), m.op(")"))
     rows = [
         line(m.whole(prime, m.op("="), m.expression(slope.result)),
-             "derived from its definition", at=1.0, size="large"),
+             "derived from its definition", at=1.0),
         line(m.whole(m.word(f"{1 - share:.0%}")), "of the values have slope 1", at=4.2,
              tone="forward"),
-        line(m.whole(m.word(f"{dead} / {total}")), "units are dead: slope 0 on every "
-             "sample", at=5.2, tone="backward"),
+        line(m.whole(m.word(f"{dead:,} / {total:,}")),
+             "units are dead: slope 0 on every sample", at=5.2, tone="backward"),
     ]  # fmt: skip
     end = (
-        f"{plural(dead, 'unit')} of {total} never "
-        f"{'wakes' if dead == 1 else 'wake'} on this batch: no gradient can change "
-        f"{'it' if dead == 1 else 'them'}."
+        f"{dead:,} of {plural(total, 'unit')} {'is' if dead == 1 else 'are'} off on "
+        "the whole batch: no gradient passes."
         if dead
-        else f"All {total} units are awake on some of the {s.count} samples: none is "
-        "dead."
+        else f"Each of the {total:,} units is on for some sample: none is dead."
     )
     return Scene(
         "relu", "ReLU: one or zero", 9.0,
         [
-            (0.0, "ReLU lets a gradient through whole, or not at all: its slope is 1 "
-                  "or 0."),
-            (3.6, "Whole is good for depth. But a unit that is off for every sample "
-                  "learns nothing."),
+            (0.0, "ReLU passes a gradient whole or not at all: its slope is 1 or 0."),
+            (3.6, "Whole is good for depth; but a unit that is always off learns "
+                  "nothing."),
             (6.6, end),
         ],
         [_chart(Function([x], [FUNCTIONS["relu"](x), grad(FUNCTIONS["relu"](x), x)])),
          lines(*rows), _cells(units)],
         note=note,
     )  # fmt: skip
-
-
-def _relus(s: Subject) -> list[Units]:
-    return [u for u in s.diagnosis.evidence.now.units if u.activation.kind == "relu"]
 
 
 def _chart(f: Function) -> Figure:
@@ -87,15 +80,19 @@ def _chart(f: Function) -> Figure:
 def _cells(units: list[Units]) -> Figure:
     groups = []
     for u in units[:MOST_GROUPS]:
-        places = np.arange(len(u.idle))
+        places = np.arange(len(u.off))
         if len(places) > MOST_UNITS:  # the dead ones first: they are what matters
-            places = np.array(sorted(places, key=lambda k: u.idle[k] < 1))[:MOST_UNITS]
+            places = np.array(sorted(places, key=lambda k: u.off[k] < 1))[:MOST_UNITS]
             places.sort()
         groups.append({
-            "name": u.activation.layer, "text": f"{len(u.dead)} dead of {len(u.idle)}",
-            "alive": [1 - float(u.idle[k]) for k in places],
+            "name": u.layer, "text": f"{u.dead} dead of {len(u.off)}",
+            "alive": [1 - float(u.off[k]) for k in places],
         })  # fmt: skip
+    left = len(units) - len(groups)
     return {
-        "kind": "units", "groups": groups, "at": 3.8, "weight": 1.1,
+        "kind": "units",
+        "key": "a cell is a unit: the bluer, the more samples it is on for; crossed: "
+        f"none{f' ({len(groups)} of {len(units)} layers)' if left else ''}",
+        "groups": groups, "at": 3.8, "weight": 1.1,
         "alt": "How often each unit of the hidden layers is on; dead ones are crossed.",
     }  # fmt: skip

@@ -7,19 +7,18 @@ from typing import Any
 from symgrad.drawing.highways import local_derivative
 from symgrad.explainer import builtin
 from symgrad.explainer import markup as m
-from symgrad.explainer.roads import Highway, has_road, sized, width
+from symgrad.explainer.roads import Highway, sized, width
 from symgrad.explainer.story import Figure, Scene, line, lines, plural, signed
 from symgrad.explainer.subject import Subject
 
 
 def choose(s: Subject) -> tuple[Highway, str]:
     """Return the model's road, or the built-in one with a note."""
-    if has_road(s):
-        found = Highway(s)
-        if found.road is not None and found.shares:
-            return found, ""
+    if s.highway is not None:
+        return s.highway, ""
     other = builtin.substitute()
-    return Highway(other), f"{s.name} has no shortcut; {other.name} stands in."
+    assert other.highway is not None
+    return other.highway, f"{s.name} has no shortcut; {other.name} stands in."
 
 
 def skip(s: Subject) -> Scene:
@@ -37,10 +36,8 @@ def skip(s: Subject) -> Scene:
         line(m.whole(m.partial(m.sym("y"), x), m.op("="), _local(local_derivative(r))),
              "so the derivative gains a term that no weight can shrink", at=2.6,
              size="large", tone="backward"),
-        line(m.whole(m.size(m.word("past the block")), m.op("="), m.num(share.road)),
-             at=5.0),
-        line(m.whole(m.size(m.word("through it")), m.op("="), m.num(block)),
-             "norms of the gradient, measured", at=5.4),
+        line(m.whole(m.num(share.road)), "norm of the gradient by the road, measured",
+             then=f"and {signed(block)} through {_short(r.name)}", at=5.0),
         line(m.whole(m.power(m.num(2.0), m.num(str(count))), m.op("="),
                      m.num(f"{paths:,.0f}" if paths < 1e6 else signed(paths))),
              f"paths through {plural(count, 'such block')}: multiply out the product "
@@ -63,8 +60,8 @@ def skip(s: Subject) -> Scene:
     return Scene(
         "skip", "A shortcut adds one", 9.0,
         [
-            (0.0, "A residual block adds its input to its result: the value has a road "
-                  "past the block."),
+            (0.0, "A residual block adds its input to its result: a road past the "
+                  "block."),
             (2.8, "The derivative of the road is 1, whatever the block does."),
             (6.2, f"Here {sized(share.by_road)} of what arrives at x came along the "
                   "road."),
@@ -87,6 +84,15 @@ def _local(text: str) -> str:
     return m.row(*parts)
 
 
+def _distinct(names: list[str]) -> list[str]:
+    """Return names of which those that occur twice are numbered."""
+    found = []
+    for k, name in enumerate(names):
+        number = names[: k + 1].count(name)
+        found.append(f"{name}.{number}" if names.count(name) > 1 else name)
+    return found
+
+
 def _short(name: str) -> str:
     return name.rpartition("/")[2] or name
 
@@ -94,29 +100,29 @@ def _short(name: str) -> str:
 def highway(s: Subject) -> Scene:
     """Return the scene of a road with and without its shortcuts."""
     h, note = choose(s)
-    (bare, bare_loss), along = h.without, h.along
-    sizes = [*along.sizes, *bare.sizes]
+    bare, along = h.bare, h.along
+    sizes = [*along, *bare.along]
     flows = [*sizes, *(sum(v.blocks) for v in h.shares)]
-    kept, faded = _kept(along.sizes), _kept(bare.sizes)
+    kept, faded = _kept(along), _kept(bare.along)
     assert h.road is not None
     every, shown = len(h.road.residuals), len(h.chosen)
     with_road: list[dict[str, Any]] = []
     without: list[dict[str, Any]] = []
-    for k, share in enumerate(h.shares):
-        name = _short(share.residual.name)
+    names = _distinct([_short(v.residual.name) for v in h.shares])
+    for k, (share, name) in enumerate(zip(h.shares, names, strict=True)):
         with_road.append({
-            "name": name, "road": width(along.sizes[k], sizes, 11),
+            "name": name, "road": width(along[k], sizes, 11),
             "block": width(sum(share.blocks), flows, 8),
             "notes": [{"text": f"road {sized(share.by_road)}",
                        "tone": "backward-ink"}],
         })  # fmt: skip
-        wide = width(bare.sizes[k], sizes, 11)
+        wide = width(bare.along[k], sizes, 11)
         without.append({
             "name": name, "road": wide, "fade": max(0.25, min(1.0, wide / 8)),
-            "notes": [{"text": f"‖g‖ {signed(bare.sizes[k])}",
+            "notes": [{"text": f"‖g‖ {signed(bare.along[k])}",
                        "tone": "backward-ink"}],
         })  # fmt: skip
-    ends = ((0.0, along.sizes[0], 5.0), (1.0, along.sizes[-1], 2.6))
+    ends = ((0.0, along[0], 5.0), (1.0, along[-1], 2.6))
     marks = [
         {"place": p, "text": f"‖g‖ {signed(size)}", "tone": "backward", "at": at}
         for p, size, at in ends
@@ -125,10 +131,14 @@ def highway(s: Subject) -> Scene:
         "kind": "roads", "weight": 1,
         "alt": f"{shown} blocks with shortcuts and without: widths show the gradient.",
         "lanes": [
-            {"title": "with shortcuts", "road": True, "at": 4.6, "forward": 0.4,
+            {"title": f"with shortcuts: loss {signed(h.subject.loss_value)}",
+             "short": f"with: loss {signed(h.subject.loss_value)}",
+             "road": True, "at": 4.6, "forward": 0.4,
              "forwardFor": 1.6, "backward": 2.6, "backwardFor": 2.4,
              "blocks": with_road, "marks": marks},
-            {"title": "the same blocks without", "road": False, "at": 6.4,
+            {"title": f"the same blocks without: loss {signed(bare.loss)}",
+             "short": f"without: loss {signed(bare.loss)}",
+             "road": False, "at": 6.4,
              "forward": 0.4, "forwardFor": 1.6, "backward": 4.4, "backwardFor": 2.4,
              "blocks": without},
         ],
@@ -141,8 +151,8 @@ def highway(s: Subject) -> Scene:
                   "straight road to the loss."),
             (2.6, f"With it, the gradient at the first block is {signed(kept)} times "
                   "that at the last."),
-            (6.0, f"Take the shortcuts away and it is {signed(faded)} times: a loss of "
-                  f"{signed(bare_loss)}, and {_verdict(kept, faded)}."),
+            (6.0, f"Without shortcuts it is {signed(faded)} times: "
+                  f"{_verdict(kept, faded)}."),
         ],
         [figure], "column",
         note=note,

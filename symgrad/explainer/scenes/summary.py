@@ -6,14 +6,10 @@ import math
 from typing import Any
 
 from symgrad.declare.loop import Scan
-from symgrad.diagnosis.html import matters
 from symgrad.diagnosis.report import Diagnosis
 from symgrad.diagnosis.structure import growth
-from symgrad.explainer import markup as m
-from symgrad.explainer.backward import step
-from symgrad.explainer.story import Scene, line, lines, plural, signed
+from symgrad.explainer.story import Scene, plural, signed
 from symgrad.explainer.subject import Subject
-from symgrad.train.initialize import name_of
 
 
 def instability(s: Subject) -> Scene:
@@ -51,7 +47,7 @@ def _rows(s: Subject, d: Diagnosis) -> list[dict[str, Any]]:
     others = [u for u in now.units if u.activation.kind != "relu"]
     dead, total = sum(len(u.dead) for u in relus), sum(len(u.idle) for u in relus)
     flat = [float(u.idle.mean()) for u in others]
-    reach = f"× {signed(backward)} over {depth} places" if depth > 2 else "too shallow"
+    reach = f"× {signed(backward)} over {depth} layers" if depth > 2 else "too shallow"
     rows = [
         ("vanishing", "gradient, first layer ÷ last", reach, {"vanishing"}),
         ("exploding", "the same, far over 1", reach, {"exploding"}),
@@ -86,57 +82,3 @@ def _steps(s: Subject, d: Diagnosis) -> str:
     if s.rate_is_given:
         return f"{signed(s.rate)} · {signed(sharpness)} = {signed(s.rate * sharpness)}"
     return f"stable for rates under {signed(2 / sharpness)}"
-
-
-def formulas(s: Subject) -> Scene:
-    """Return the formulas to keep, and when each matters."""
-    w = m.sym("w")
-    slope = m.partial("<mi>L</mi>", w)
-    update = m.whole(w, m.op("←"), w, m.op("−"), m.sym("eta"), slope)
-    own = _gradients(s)
-    rows = [
-        {"cells": [{"math": update}, "every step of learning",
-                   f"η = {signed(s.rate)}"], "at": 0.3},
-        {"cells": [{"math": _chain()}, "every layer", plural(s.depth, "layer")],
-         "at": 1.0},
-    ]  # fmt: skip
-    for n, (formula, when, here) in enumerate(matters(s.diagnosis)):
-        rows.append({"cells": [formula, when, here], "at": 1.7 + 0.6 * n})
-    panels: list[dict[str, Any]] = [
-        {"kind": "table", "head": ["formula", "matters when", f"in {s.name}"],
-         "rows": rows}
-    ]  # fmt: skip
-    if own:
-        panels.append(lines(*own))
-    return Scene(
-        "formulas", "The formulas to keep", 8.5,
-        [
-            (0.0, "These few formulas explain most of what training does."),
-            (4.4, "All were derived from the graph and measured on the batch."),
-        ],
-        panels, "column",
-    )  # fmt: skip
-
-
-def _chain() -> str:
-    y, g, x = m.sym("y"), m.sym("g"), m.sym("x")
-    return m.whole(
-        m.partial(y, x, "d"), m.op("="), m.partial(y, g, "d"), m.op("·"),
-        m.partial(g, x, "d"),
-    )  # fmt: skip
-
-
-def _gradients(s: Subject) -> list[dict[str, Any]]:
-    """Return the gradient of the last weight matrix in closed form, if it is short."""
-    for p in reversed(s.model.trainable):
-        if p.ndim < 2 or s.gradient(p) is None:
-            continue
-        # the prediction is written out: it is what the gradient is made of
-        names = {t: n for t, n in s.names.items() if t is not s.stations[-1].node}
-        shown = step(s.loss, p, names, None)
-        if shown is not None:
-            loss = m.partial("<mi>L</mi>", m.sym(s.names[p]))
-            return [line(m.whole(loss, m.op("="), shown),
-                         f"the gradient of {name_of(p)}, in closed form", at=5.0,
-                         tone="backward")]  # fmt: skip
-    return []

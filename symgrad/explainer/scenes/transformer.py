@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
 from symgrad.explainer import builtin
 from symgrad.explainer import markup as m
-from symgrad.explainer.roads import Highway, attends, has_road, sized, width
-from symgrad.explainer.scenes.passes import rms
+from symgrad.explainer.roads import Highway, attends, sized, width
 from symgrad.explainer.story import Figure, Scene, line, plural, signed
 from symgrad.explainer.subject import Subject
 
@@ -16,11 +15,9 @@ def scene(s: Subject) -> Scene:
     """Return the scene."""
     h, note = _choose(s)
     kinds = ["attention" if attends(r) else "ffn" for r in h.chosen]
-    added = [r.blocks[0].end for r in h.chosen]
-    values = h.subject.run([h.chosen[0].stream, *added, h.chosen[-1].add])
-    sizes = [rms(np.asarray(v)) for v in values]
+    sizes = h.sizes
     blocks = []
-    gradient = h.along.sizes
+    gradient = h.along
     flows = [*gradient, *(sum(v.blocks) for v in h.shares)]
     for k, (share, kind) in enumerate(zip(h.shares, kinds, strict=True)):
         blocks.append({
@@ -49,16 +46,17 @@ def scene(s: Subject) -> Scene:
              tone="forward"),
         line(update("ffn"), "and thinks about what it saw", at=1.8, tone="forward"),
     ]}  # fmt: skip
-    least = min((v.by_road for v in h.shares), default=float("nan"))
+    parts = [v.by_road for v in h.shares if not math.isnan(v.by_road)]
+    low, high = (sized(pick(parts)) if parts else "none" for pick in (min, max))
     return Scene(
         "transformer", "A transformer is a road", 9.0,
         [
-            (0.0, "A transformer keeps one residual stream. Attention and perceptron "
-                  "(ffn) only add to it."),
-            (3.2, f"Measured: the stream has an rms of {signed(sizes[0])} at first, "
+            (0.0, "A transformer keeps one stream; attention and perceptron (ffn) add "
+                  "to it."),
+            (3.2, f"Measured rms of the stream: {signed(sizes[0])} at first, "
                   f"{signed(sizes[-1])} after {plural(len(blocks), 'block')}."),
-            (5.6, f"Backward, the gradient takes the same road: at least "
-                  f"{sized(least)} of it at each block."),
+            (5.6, f"Backward, {low if low == high else f'{low} to {high}'} of the "
+                  "gradient takes the road, block by block."),
         ],
         [figure, pair],
         "column",
@@ -67,10 +65,10 @@ def scene(s: Subject) -> Scene:
 
 
 def _choose(s: Subject) -> tuple[Highway, str]:
-    if has_road(s):
-        found = Highway(s)
-        if found.road is not None and any(map(attends, found.chosen)) and found.shares:
-            return found, ""
+    h = s.highway
+    if h is not None and any(map(attends, h.chosen)):
+        return h, ""
     other = builtin.transformer()
+    assert other.highway is not None
     note = f"{s.name} has no attention on a road; {other.name} stands in."
-    return Highway(other), note
+    return other.highway, note

@@ -47,9 +47,9 @@ def scene(s: Subject) -> Scene:
         *_own(s),
     ]  # fmt: skip
     beats = [
-        (0.0, f"A sigmoid is never steeper than {steepest}. Backward, each layer "
-              "multiplies by such a slope."),
-        (4.0, f"Products of small numbers vanish fast: {signed(quarter)} to the power "
+        (0.0, f"Each sigmoid multiplies the gradient by at most {steepest}, besides "
+              "the weights."),
+        (4.0, f"Small numbers multiplied vanish: {signed(quarter)} to the power "
               f"{depth} is {signed(faded)}."),
         (7.6, _said(s, measured)),
     ]  # fmt: skip
@@ -115,7 +115,7 @@ def _products(
         "kind": "chart", "weight": 1.1,
         "alt": "Products of slopes over depth, on a logarithmic scale.",
         "x": {"label": "layers k back from the loss", "range": [0, most]},
-        "y": {"log": True, "label": "gradient, relative to the last layer's"},
+        "y": {"log": True, "label": "gradient, relative to the prediction's"},
         "series": series, "marks": [],
     }  # fmt: skip
 
@@ -139,6 +139,6 @@ def _said(s: Subject, measured: list[tuple[float, float]]) -> str:
         return f"In {s.name} there is a single layer: nothing is multiplied."
     back, ratio = measured[-1]
     return (
-        f"Measured in {s.name}: {signed(ratio)} of the last layer's gradient, "
-        f"{plural(int(back), 'layer')} back."
+        f"Measured here, {plural(int(back), 'layer')} back: {signed(ratio)} times the "
+        "gradient at the prediction."
     )

@@ -48,7 +48,10 @@ KEEPERS = {
     "llvmlite": (("emit/", "run/"), False),
     "graphviz": (("drawing/",), False),
     "matplotlib": (("train/history.py", "drawing/"), True),
-    "rich": (("train/progress.py", "commands/", "cli.py"), True),
+    "rich": (
+        ("train/progress.py", "explainer/progress.py", "commands/", "cli.py"),
+        True,
+    ),
     "torch": (("interop/",), True),
     "jax": (("lowering/", "interop/jax_functions.py"), True),
 }

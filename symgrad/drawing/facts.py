@@ -277,6 +277,7 @@ class _Facts:
             if self.place[s] == self.place[head]:  # parts of a loop's result
                 continue
             local = texts.get(s) if s in live else None
+            copy = self.graph.copies.get((s, self.graph.units[head]))
             markup = ""
             if local is not None:
                 markup = math_element(mathml_text(local.form))
@@ -289,6 +290,7 @@ class _Facts:
                     "local": shortened(local.text, WIDEST) if local else "",
                     "localMath": markup if 0 < len(markup) <= LONGEST else None,
                     "norm": self.norms.get((head, s)),
+                    "copy": copy.number if copy else 0,
                 }
             )
         return found

@@ -37,9 +37,9 @@ class Graph:
             self.boxes, collapse if folded else None, joined
         )
         self.labels = Labels(self.boxes, t)
-        self.copies: dict[tuple[Tensor, Unit], Copy] = {}
-        if folded:
-            self.copies = copied(self.boxes, self.units, self.links())
+        self.copies: dict[tuple[Tensor, Unit], Copy] = copied(
+            self.boxes, self.units, self.links()
+        )
 
     def shown(self) -> list[Unit]:
         """Return every unit once, in order."""

@@ -272,3 +272,21 @@ def test_large_models_get_levels_where_nothing_repeats(chromium, tmp_path, scope
         for _ in range(3):
             tab.locator(".node.fold").first.press("Enter")
         assert tab.locator(".node").count() <= 400
+
+
+def test_a_shared_leaf_is_shown_beside_each_reader(chromium, tmp_path):
+    h, W = sg.input("x", ("n", 4)), sg.param("W", (4, 4))
+    for n in range(3):
+        with sg.scope(f"step{n + 1}"):
+            h = sg.tanh(sg.exp(h @ W))
+    path = draw(sg.mean(h * h), "gradient").save(tmp_path / "shared.html")
+    with opened(chromium, path, viewport=SIZE) as tab:
+        assert tab.locator(".node.param").count() == 3
+        shown = tab.locator(".node.param .detail").all_text_contents()
+        assert shown == ["4 × 4 · shared"] * 3
+        assert "its gradient is the sum" in tab.locator("#legend").text_content()
+        assert tab.locator(".node.input .detail").text_content() == "n × 4"
+        tab.locator("#fit").click()
+        boxes = [b.bounding_box() for b in tab.locator(".node").all()]
+        assert min(b["y"] for b in boxes) > 0
+        assert max(b["y"] + b["height"] for b in boxes) < SIZE["height"]

@@ -2,32 +2,39 @@
 /* A pane over a drawing: drag to pan, wheel or pinch to zoom. */
 
 const LEGEND = 70; // below the drawing, where there is one
+const WHOLE = 0.1; // the least scale at which all of a drawing is shown
 
 class Glass {
-  /* `world` is the group that moves; `size` gives the drawing's [width, height]. */
-  constructor(svg, world, size) {
-    Object.assign(this, { svg, world, size, x: 0, y: 0, k: 1, held: new Map() });
+  /* `world` is the group that moves; `size` gives the drawing's [width, height], and
+     `start` the point at which it is read first. */
+  constructor(svg, world, size, start = () => [0, 0]) {
+    Object.assign(this, { svg, world, size, start, x: 0, y: 0, k: 1, held: new Map() });
     svg.addEventListener("pointerdown", (e) => this.grab(e));
     svg.addEventListener("pointermove", (e) => this.drag(e));
     for (const end of ["pointerup", "pointercancel"]) svg.addEventListener(end, (e) => this.drop(e));
     svg.addEventListener("wheel", (e) => this.roll(e), { passive: false });
     document.getElementById("nearer").addEventListener("click", () => this.zoom(1.25));
     document.getElementById("farther").addEventListener("click", () => this.zoom(0.8));
-    document.getElementById("fit").addEventListener("click", () => this.fit());
+    document.getElementById("fit").addEventListener("click", () => this.fit(WHOLE));
   }
 
   moved() {
     this.world.setAttribute("transform", `translate(${this.x},${this.y}) scale(${this.k})`);
   }
 
-  /* Show all of the drawing, or its top where it would be smaller than `least`. */
+  /* Show all of the drawing, or its start where it would be smaller than `least`. */
   fit(least = 0.4) {
     const { width, height: whole } = this.svg.getBoundingClientRect();
     const [wide, high] = this.size();
     const height = whole - (document.getElementById("legend").hidden ? 0 : LEGEND);
     this.k = Math.min(Math.max(Math.min(width / wide, height / high), least), 1.1);
-    this.x = (width - wide * this.k) / 2;
-    this.y = Math.max((height - high * this.k) / 2, 0);
+    const [x, y] = this.start();
+    const at = (room, whole, point) => {
+      const left = room - whole * this.k; // what is left of the room, if anything
+      return left >= 0 ? left / 2 : Math.min(Math.max(point, left), 0);
+    };
+    this.x = at(width, wide, width / 2 - x * this.k);
+    this.y = at(height, high, 70 - y * this.k);
     this.moved();
   }
 
@@ -90,7 +97,7 @@ class Glass {
   key(key) {
     if (key === "+" || key === "=") this.zoom(1.25);
     else if (key === "-") this.zoom(0.8);
-    else if (key === "0") this.fit();
+    else if (key === "0") this.fit(WHOLE);
     else return false;
     return true;
   }

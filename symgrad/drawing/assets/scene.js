@@ -2,7 +2,7 @@
 /* What is visible of a graph, some of its scopes folded, and where it lies. */
 
 const MOST = 300; // boxes that are laid out at once
-const SHARED = 5; // readers of a leaf that is shown once
+const SHARED = 5; // readers, near each other, of a leaf that is shown once
 const STEP = 9; // from one of two lines side by side to the other
 
 class Scene {
@@ -132,6 +132,7 @@ class Scene {
       });
     }
     const lines = this.lines();
+    this.marked = false; // is a leaf shown several times?
     this.repeat(lines, boxes, g);
     for (const line of lines.values()) {
       const text = this.textOf(line, mode);
@@ -158,8 +159,8 @@ class Scene {
     return { boxes, frames: [...frames.values()], lines: [...lines.values()], width, height };
   }
 
-  /* A leaf that many read is shown beside each of them: lines across all of a large
-     graph are neither read nor laid out in time. */
+  /* A leaf that many read, or some that are far apart, is shown beside each of them:
+     lines across all of a graph are not read, nor laid out in time if it is large. */
   repeat(lines, boxes, g) {
     const from = new Map();
     for (const line of lines.values()) {
@@ -168,16 +169,35 @@ class Scene {
       from.get(line.from).push(line);
     }
     for (const [key, own] of from) {
-      if (own.length <= SHARED) continue;
-      own.slice(1).forEach((line, k) => {
-        const box = { ...boxes.get(key), key: `${key}@${k}` };
-        boxes.set(box.key, box);
-        g.setNode(box.key, { width: box.width, height: box.height });
-        const around = g.parent(line.to);
-        if (around !== undefined) g.setParent(box.key, around);
-        line.from = box.key;
+      const groups = this.places(own);
+      if (groups.length < 2) continue;
+      this.marked = true;
+      const box = boxes.get(key);
+      box.detail = box.detail ? `${box.detail} · shared` : "shared";
+      box.width = Math.max(box.width, this.widthOf(box.detail, 10.5) + 26);
+      groups.forEach((lines, k) => {
+        const copy = k ? { ...box, key: `${key}@${k}` } : box;
+        boxes.set(copy.key, copy);
+        g.setNode(copy.key, { width: box.width, height: box.height });
+        const around = new Set(lines.map((line) => g.parent(line.to)));
+        const [frame] = around;
+        if (around.size === 1 && frame !== undefined) g.setParent(copy.key, frame);
+        else g.setParent(copy.key);
+        for (const line of lines) line.from = copy.key;
       });
     }
+  }
+
+  /* The lines from a leaf, those to readers that are near each other together. */
+  places(lines) {
+    const found = new Map();
+    for (const line of lines) {
+      const place = Math.min(...line.edges.map((e) => e.copy));
+      if (!found.has(place)) found.set(place, []);
+      found.get(place).push(line);
+    }
+    if (found.size < 2 && lines.length > SHARED) return lines.map((line) => [line]);
+    return [...found.values()];
   }
 
   outerOf(scope) {

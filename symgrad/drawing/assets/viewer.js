@@ -17,7 +17,15 @@
   }
   svg.classList.add("live");
   const scene = new Scene(graph, widthOf);
-  const glass = new Glass(svg, world, () => [shown.width, shown.height]);
+  const glass = new Glass(svg, world, () => [shown.width, shown.height], first);
+
+  /* The middle of the uppermost box, of an input if there is one in its row. */
+  function first() {
+    const place = (box) => box.y - (box.kind === "input" ? 0.5 : 0);
+    const [top] = [...shown.boxes.values()].sort((a, b) => place(a) - place(b));
+    return top ? [top.x, top.y] : [0, 0];
+  }
+
 
   function make(name, parent, attributes = {}, text = null) {
     const e = document.createElementNS(SVG, name);
@@ -159,8 +167,9 @@
   function legend() {
     const box = $("legend");
     box.replaceChildren();
-    box.hidden = state.mode === "forward";
-    if (state.mode === "gradient") html("span", box, "orange: the gradient’s way back, with the local derivative");
+    box.hidden = state.mode === "forward" && !scene.marked;
+    if (state.mode === "gradient") html("div", box, "orange: the gradient’s way back, with the local derivative");
+    if (scene.marked) html("div", box, `shared: one tensor, shown beside each of its readers${state.mode === "forward" ? "" : "; its gradient is the sum"}`);
     if (state.mode !== "flow") return;
     html("div", box, "‖gradient‖ on each edge");
     const stops = Array.from({ length: 9 }, (_, k) => colour(k / 8)).join(",");

@@ -104,11 +104,22 @@ class Evidence:
         return self.run.rate * self.sharpness
 
     @property
+    def ends(self) -> tuple[float, float]:
+        """The loss before training and at present; of a history alone, as it tells."""
+        if self.run.steps == 0 and self.run.losses:
+            return self.run.losses[0], self.run.losses[-1]
+        return self.start.loss, self.now.loss
+
+    @property
     def remaining(self) -> float:
-        """The loss at present as a part of the loss before training."""
-        if not math.isfinite(self.now.loss):
+        """The loss at present as a part of the loss before training.
+
+        Of a loss below 0, such as a log-likelihood, as a part of its size.
+        """
+        first, last = self.ends
+        if not math.isfinite(last):
             return math.inf
-        return self.now.loss / self.start.loss if self.start.loss > 0 else 1.0
+        return 1 - (first - last) / abs(first) if first else 1.0
 
     @property
     def again_steps(self) -> int:
@@ -132,9 +143,10 @@ class Evidence:
     def swing(self) -> float:
         """How far the loss jumps from entry to entry, as a part of the first loss."""
         tail = np.asarray(self.run.losses[len(self.run.losses) // 2 :])
-        if len(tail) < 5 or not np.isfinite(tail).all() or not self.start.loss > 0:
+        size = abs(self.ends[0])
+        if len(tail) < 5 or not np.isfinite(tail).all() or not size > 0:
             return 0.0
-        return float(np.mean(np.abs(np.diff(tail))) / self.start.loss)
+        return float(np.mean(np.abs(np.diff(tail))) / size)
 
     @property
     def oscillates(self) -> bool:
@@ -239,6 +251,9 @@ def _try(found: Evidence, trials: Trials, base: Arrays) -> None:
         "rate*1000": (1000.0, 1),
         "batch*16": (1.0, 16),
     }
+    usual = _usual_rate(found)
+    if usual > 3000 * run.rate:
+        changes["rate*more"] = (usual / run.rate, 1)
     for name, (factor, more) in changes.items():
         rate, batch = run.rate * factor, run.batch * more
         after, _, _ = trials.run(run.data, arrays, rate, batch, TRIAL_STEPS)
@@ -251,6 +266,13 @@ def _try(found: Evidence, trials: Trials, base: Arrays) -> None:
         )
         fallen = (found.start.loss - after) / abs(found.start.loss or 1.0)
         found.again = max(found.again, fallen if math.isfinite(fallen) else -math.inf)
+
+
+def _usual_rate(found: Evidence) -> float:
+    """Return a rate at which runs of this kind learn: well within what is stable."""
+    if found.limit is not None and found.sharpness is not None:
+        return found.limit / 4 / found.sharpness if found.sharpness > 0 else 0.0
+    return 1e-3  # of Adam and its like, whose steps are about as long as the rate
 
 
 def _late_nan(found: Evidence, instrument: Instrument, trials: Trials) -> str | None:

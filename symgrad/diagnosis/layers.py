@@ -66,7 +66,7 @@ class Model:
         loss: the scalar that is trained.
         order: every node, operands first.
         layers: in the order in which data reach them.
-        activations: hidden ones, in the order of the graph.
+        activations: hidden ones and rectified results, in the order of the graph.
         shortcuts: residual sums, of a tensor and something computed from it.
         norms: divisions by a deviation that is computed from data.
     """
@@ -115,7 +115,7 @@ def model_of(loss: Tensor) -> Model:
         loss,
         order,
         layers,
-        _activations(order, data, owner, last),
+        _activations(order, data, owner, last, layers),
         residuals(loss),
         _norms(order, data, last),
     )
@@ -207,14 +207,23 @@ def kind_of(node: Tensor) -> str | None:
 
 
 def _activations(
-    order: Sequence[Tensor], data: set[int], owner: dict[int, str], hidden: set[int]
+    order: Sequence[Tensor],
+    data: set[int],
+    owner: dict[int, str],
+    hidden: set[int],
+    layers: Sequence[Layer],
 ) -> list[Activation]:
     gates = _gates(order)
     axes = unit_axes(order)
+    results = {id(s) for layer in layers for s in layer.sites}
     found = []
     for node in order:
         kind = kind_of(node)
-        if kind is None or id(node) not in data or id(node) not in hidden:
+        if kind is None or id(node) not in data:
+            continue
+        # no output is saturated; but a rectified one may be dead as hidden ones are
+        last = kind in RECTIFIERS and id(node.args[0]) in results
+        if id(node) not in hidden and not last:
             continue
         if id(node) in gates or id(node) not in owner:
             continue

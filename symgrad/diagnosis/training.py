@@ -19,6 +19,16 @@ Rule = Callable[[Evidence, list[Finding]], Iterator[Finding]]
 
 def nan(e: Evidence, found: list[Finding]) -> Iterator[Finding]:
     """A NaN that is not the end of a divergence."""
+    if e.nan is None and not math.isfinite(e.start.loss) and not found:
+        yield Finding(
+            "nan",
+            "the loss",
+            f"the loss is {number(e.start.loss)} before training",
+            ["a value is larger than the type of its numbers can hold"],
+            "Scale the data or the loss, or compute in float64.",
+            "error",
+            rank=1,
+        )
     if e.nan is None:
         return
     for name, array in e.run.data.items():
@@ -34,9 +44,17 @@ def nan(e: Evidence, found: list[Finding]) -> Iterator[Finding]:
                 rank=1,
             )
             return
+    where = "the loss" if not math.isfinite(e.start.loss) else "training"
+    grown = [f.kind for f in found if f.kind in ("bad_initialization", "exploding")]
+    if (
+        "exploding" in grown and "not finite)" in e.nan
+    ):  # of infinities that the layers before made
+        causes, advice = grown, f"Deal with {grown[0].replace('_', ' ')} first."
+        yield Finding("nan", where, e.nan, causes, advice, "error", rank=89)
+        return
     yield Finding(
         "nan",
-        "the loss" if not math.isfinite(e.start.loss) else "training",
+        where,
         e.nan,
         ["the function has no value, or no finite slope, there"],
         "Keep the operand inside its domain: add a small constant, or use where on "
@@ -142,7 +160,7 @@ def rate_too_low(e: Evidence, found: list[Finding]) -> Iterator[Finding]:
     if any(f.severity != "note" for f in found):
         return
     same = e.trials["same"]
-    larger = max(e.trials[f"rate*{n}"] for n in (10, 100, 1000))
+    larger = max(v for name, v in e.trials.items() if name.startswith("rate*"))
     product = e.product
     # Far below what the curvature allows, a small gain in few steps is telling too.
     short = product is not None and e.limit is not None and product < e.limit / 1000
@@ -165,7 +183,7 @@ def symptoms(e: Evidence, found: list[Finding]) -> Iterator[Finding]:
     """What the loss does, with what explains it."""
     causes = [f.kind for f in sorted(found, key=_rank) if f.severity != "note"]
     causes = list(dict.fromkeys(causes))
-    first = f"from {number(e.start.loss)} to {number(e.now.loss)}"
+    first = "from {} to {}".format(*map(number, e.ends))
     first_cause = causes[0].replace("_", " ") if causes else ""
     advice = f"Deal with {first_cause} first." if causes else "Look at data and labels."
     if e.diverged:

@@ -226,6 +226,64 @@ def test_a_history_alone_shows_divergence():
     assert finding.kind == "loss_diverged"
 
 
+def test_a_history_alone_tells_of_its_own_losses():
+    falling = list(np.linspace(2.3, 0.1, 40))
+    assert sg.diagnose(small(), DATA, history=falling).healthy
+    (finding,) = sg.diagnose(small(), DATA, history={"loss": [0.7] * 40}).findings
+    assert finding.kind == "loss_not_decreasing"
+    assert finding.evidence == "from 0.7 to 0.7"
+
+
+def test_a_loss_below_zero_may_fall():
+    """A log-likelihood of a normal distribution that grows."""
+    x = sg.input("x", ("n", 4))
+    size = sg.softplus(x @ sg.param("W", (4, 1)) + sg.param("b", (1,), init=-3.0))
+    target = sg.sum(x, axis=1, keepdims=True) * 1e-3
+    loss = sg.mean(sg.log(size) + (target / size) ** 2 / 2)
+    trainer = sg.Trainer(loss, sg.optim.SGD(0.05))
+    losses = [trainer.step(**DATA) for _ in range(40)]
+    assert losses[-1] < losses[0] < 0
+    kinds = {f.kind for f in sg.diagnose(trainer, DATA).findings}
+    assert not kinds & {"loss_not_decreasing", "loss_diverged", "loss_oscillates"}
+
+
+@pytest.mark.parametrize("optimizer", [sg.optim.SGD(1e-8), sg.optim.Adam(1e-9)])
+def test_a_rate_that_is_far_too_low(optimizer):
+    trainer = sg.Trainer(runs.mlp("digits", 2), optimizer)
+    for _ in range(30):
+        trainer.step(**{k: v[:64] for k, v in runs.data("digits").items()})
+    first = sg.diagnose(trainer, runs.data("digits"), batch_size=64).findings[0]
+    assert first.kind == "learning_rate_too_low"
+
+
+def test_an_overflow_is_the_consequence_of_growth():
+    x, y = sg.input("x", ("n", 4)), sg.input("y", ("n", 8))
+    h = x
+    for n in range(25):
+        h = sg.nn.linear(h, 8, name=f"e{n}", init=lambda r, s: 3 * r.normal(size=s))
+    data = {**DATA, "y": np.ones((len(DATA["x"]), 8))}
+    first, *others = sg.diagnose(sg.nn.mse(h, y), data).findings
+    assert (first.kind, first.severity) == ("bad_initialization", "error")
+    assert {f.kind for f in others} == {"nan", "exploding"}
+
+
+def test_results_may_be_dead_too():
+    """A rectified output is 0 on every sample, and nothing is learned."""
+    x = sg.input("x", ("n", 4))
+    h = sg.nn.linear(sg.tanh(sg.nn.linear(x, 6, name="a")), 3, name="b", bias_init=-60)
+    (finding,) = sg.diagnose(sg.mean((sg.relu(h) - 1) ** 2), DATA).findings
+    assert (finding.kind, finding.units) == ("dead_relu", [0, 1, 2])
+    hinge = sg.mean(sg.relu(1 - 100 * sg.softplus(h + 99)))  # satisfied everywhere
+    assert sg.diagnose(hinge, DATA).healthy
+
+
+def test_a_loss_that_overflows_is_named():
+    x = sg.input("x", ("n", 4))
+    loss = sg.exp(1e4 + sg.mean((x @ sg.param("W", (4, 2))) ** 2))
+    first = sg.diagnose(loss, DATA).findings[0]
+    assert (first.kind, first.severity) == ("nan", "error")
+
+
 def test_ranges():
     assert ranges([]) == ""
     assert ranges([3]) == "3"

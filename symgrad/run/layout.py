@@ -17,7 +17,7 @@ from symgrad.emit.kernels import Numbered, texts
 from symgrad.errors import NumericError
 from symgrad.run.arrays import ArgumentBinder, ArgumentSpec
 from symgrad.run.declared import nothing
-from symgrad.run.driver import native_driver, prepare
+from symgrad.run.driver import COLUMNS, native_driver, prepare
 from symgrad.run.entry import entry
 from symgrad.run.table import Table
 from symgrad.schedule.memory import ALIGNMENT, Life, arena
@@ -97,7 +97,7 @@ class Layout:
         """Return a built-in function that is the program, if it is a small one."""
         if self.work > SMALL or self.parts.nan_check or self.plan.copies:
             return None
-        if not self.direct:
+        if not self.direct or (self.table[:, COLUMNS.index("grain")] > 0).any():
             return None
         slots = [s for k in texts(self.parts.kernels) for s in k.slots]
         calls_blas = any(s.kind == "blas" for s in slots)

@@ -10,6 +10,7 @@ from symgrad.drawing.columns import columns
 from symgrad.drawing.layout import escape
 
 FONT = "DejaVu Sans,Verdana,sans-serif"
+NAME = 48  # characters of a frame's name
 QUIET = "#4b5563"  # of what explains a picture
 _HEAD = f"""\
 digraph symgrad {{
@@ -226,13 +227,18 @@ def _cluster_lines(tree: dict, path: str, depth: int) -> list[str]:
         whole = f"{path}/{name}" if path else name
         lines.append(
             f'{pad}subgraph "cluster_{escape(whole)}" {{\n'
-            f'{pad}  label="{escape(name)}"; labelloc=t; labeljust=l; '
+            f'{pad}  label="{escape(_cut(name))}"; labelloc=t; labeljust=l; '
             f'fontcolor="{text}"; style="rounded,filled"; fillcolor="{fill}"; '
             f'color="{line}"; margin=10;'
         )
         lines += _cluster_lines(inner, whole, depth + 1)
         lines.append(pad + "}")
     return lines
+
+
+def _cut(name: str) -> str:
+    """Return a name, without its end where it is too long to stand in a frame."""
+    return name if len(name) <= NAME else name[: NAME - 1] + "…"
 
 
 def _node(n: Node) -> str:

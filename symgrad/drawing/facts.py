@@ -153,7 +153,7 @@ class _Facts:
     def _add(self, key: str, title: str, parent: int | None, count: int) -> int:
         if key not in self.at:
             self.at[key] = len(self.scopes)
-            entry = {"id": len(self.scopes), "parent": parent, "name": title}
+            entry = {"id": len(self.scopes), "parent": parent, "name": shortened(title)}
             self.scopes.append({**entry, "count": count, "group": False})
         return self.at[key]
 

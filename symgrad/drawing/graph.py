@@ -100,6 +100,7 @@ class Graph:
     def title(self, t: Tensor) -> str:
         """Return what a box does, and in which scope if it alone is in it."""
         title, word = self.labels.titles[t], self.boxes.frames.words.get(t, "")
+        word = shortened(word, WIDEST)
         return " · ".join(dict.fromkeys(filter(None, (title, word))))
 
     def _loop(self, unit: Unit, t: Tensor, kind: str) -> Node:
@@ -140,7 +141,9 @@ class Graph:
         if not unit.scopes:
             return self.labels.shown(unit.heads[0])
         start, end = unit.scopes[0], unit.scopes[-1].rpartition("/")[2]
-        return start if len(unit.scopes) == 1 else f"{start} … {end}"
+        if len(unit.scopes) == 1:
+            return shortened(start, WIDEST)
+        return f"{shortened(start, WIDEST)} … {shortened(end, WIDEST)}"
 
     def returns(self) -> list[Edge]:
         """Return the line by which each loop goes back to itself, with its carries."""

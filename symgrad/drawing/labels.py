@@ -138,8 +138,8 @@ class Labels:
         return f"{title}({', '.join(map(self.shown, box.sources))})"
 
     def shown(self, t: Tensor) -> str:
-        """Return the name of a leaf or box."""
-        return display_name(self.names[t])
+        """Return the name of a leaf or box, as long as a picture has room for."""
+        return shortened(display_name(self.names[t]), WIDEST)
 
     def detail(self, head: Tensor) -> str:
         """Return the second line of a box: ``Z1 = X W1 + b1``."""

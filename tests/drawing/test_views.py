@@ -304,3 +304,16 @@ def test_the_last_activation_of_a_layer_is_not_a_part_of_the_loss():
     texts = said(draw(adapted(), view="gradient").dot)
     assert "tanh H3 = tanh(Z3b)" in texts
     assert any("H3 − y" in t for t in texts)
+
+
+@pytest.mark.parametrize("view", ["forward", "gradient"])
+def test_long_names_leave_room(view):
+    name = "long" * 60
+    h = sg.input(name, ("n", 4))
+    with sg.scope(name):
+        for part in "abc":
+            h = sg.tanh(h @ sg.param(f"{name}{part}", (4, 4)))
+    svg = draw(sg.mean(h * h), view).svg
+    width = float(re.search(r'width="(\d+)pt"', svg).group(1))
+    assert width < 1400
+    assert name in svg  # whole, when it is pointed at

@@ -3,162 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 
-from symgrad.declare.tensor import Input, Param, Tensor, topological
 from symgrad.drawing.colours import number
-from symgrad.errors import GraphError, ShapeError
+from symgrad.drawing.descent_curves import SAMPLES, Curve, Expression, Ray, exact
+from symgrad.errors import GraphError
 
-SAMPLES = 400  # of a curve that costs little; a model's is sampled less
-MOST_STEPS = 10_000
 FAR = 6.0  # steps further away than this many times the distance are not shown
-
-
-class Curve(Protocol):
-    """A function of one variable with its slope.
-
-    Attributes:
-        symbol: the variable.
-        formula: what is on the vertical axis, as text.
-        slope_formula: its derivative, as text.
-        samples: how many points of it to compute for a picture.
-    """
-
-    symbol: str
-    formula: str
-    slope_formula: str
-    samples: int
-
-    def __call__(self, x: float) -> tuple[float, float]:
-        """Return value and slope."""
-        ...
-
-
-class Expression:
-    """A curve from a text such as ``(x-3)**2``; its slope is derived."""
-
-    samples = SAMPLES
-
-    def __init__(self, text: str) -> None:
-        from symgrad.closedform.convert import graph_of, variables
-        from symgrad.closedform.numeric import Function
-        from symgrad.closedform.parsing import parse_scalar
-        from symgrad.closedform.scalars import derive_scalar
-        from symgrad.closedform.text import line
-        from symgrad.declare.tensor import input
-        from symgrad.derivation.reverse import grad
-        from symgrad.derivation.symbolic import to_sympy
-
-        e = parse_scalar(text)
-        names = sorted(variables(e))
-        if len(names) != 1:
-            held = f"holds {', '.join(names)}" if names else "is a number"
-            raise GraphError(
-                f"{text!r} {held}; a curve is of one variable, as in '(x-3)**2'"
-            )
-        self.symbol = names[0]
-        self.formula = line(to_sympy(e))
-        self.slope_formula = line(derive_scalar(e, text, self.symbol, 1).result)
-        x = input(self.symbol, (), "float64")
-        value = graph_of(e, {self.symbol: x})
-        self._run = Function([x], [value, grad(value, x)])
-
-    def __call__(self, x: float) -> tuple[float, float]:
-        """Return value and slope."""
-        value, slope = self._run(float(x))
-        return float(value), float(slope)
-
-
-class Ray:
-    """The loss of a model along its steepest descent from the given parameters.
-
-    The variable is the distance in the space of the parameters; the slope is the
-    derivative of the loss along the ray, from the whole gradient at each point.
-
-    Attributes:
-        program: what computes the loss and the gradients.
-        loss, gradients: their values at the given parameters.
-        norm: of the whole gradient there.
-    """
-
-    symbol = "t"
-    samples = 48
-
-    def __init__(
-        self,
-        loss: Tensor,
-        data: Mapping[str, Any] | None,
-        params: Mapping[str, Any] | None,
-    ) -> None:
-        from symgrad.declare.tensor import constant
-        from symgrad.derivation.reverse import reverse
-        from symgrad.drawing.measure import arguments
-        from symgrad.pipeline import compile
-        from symgrad.train.initialize import name_of
-
-        if loss.shape != ():
-            raise ShapeError(
-                f"descent is on a scalar; {loss.describe()} must be summed first"
-            )
-        order = topological([loss])
-        trained = [t for t in order if isinstance(t.op, Param) and t.op.trainable]
-        sent = reverse([loss], trained, [constant(1.0, loss.dtype)]).cotangents
-        wrt = [t for t in trained if t in sent]
-        if not wrt:
-            raise GraphError(
-                f"{loss.describe()} has no trainable parameter to descend by"
-            )
-        inputs = [t for t in order if isinstance(t.op, Input)]
-        self._arrays, self._params = arguments(loss, inputs, order, data, params)
-        self.program = compile(inputs, [loss, *(sent[t] for t in wrt)])
-        self._names = [name_of(t) for t in wrt]
-        self._known: dict[float, tuple[float, float]] = {}
-        self.loss, self.gradients = self._at(self._params)
-        squares = (float(np.vdot(g, g)) for g in self.gradients.values())
-        self.norm = math.sqrt(sum(squares))
-        scale = 1 / self.norm if self.norm > 0 and math.isfinite(self.norm) else 0.0
-        self._direction = {n: g * -scale for n, g in self.gradients.items()}
-        self.formula = "loss along the steepest descent"
-        self.slope_formula = f"−‖∇loss‖ = −{number(self.norm)} at the start"
-
-    def _at(
-        self, params: Mapping[str, np.ndarray]
-    ) -> tuple[float, dict[str, np.ndarray]]:
-        loss, *gradients = self.program(*self._arrays, params=params)
-        wide = (np.asarray(g, np.float64) for g in gradients)
-        return float(loss), dict(zip(self._names, wide, strict=True))
-
-    def __call__(self, x: float) -> tuple[float, float]:
-        """Return value and slope."""
-        if x not in self._known:
-            self._known[x] = self._measured(x)
-        return self._known[x]
-
-    def _measured(self, x: float) -> tuple[float, float]:
-        moved = dict(self._params)
-        for n, d in self._direction.items():
-            moved[n] = np.asarray(moved[n] + x * d, moved[n].dtype)
-        loss, gradients = self._at(moved)
-        slope = sum(float(np.vdot(g, self._direction[n])) for n, g in gradients.items())
-        return loss, slope
-
-
-def curve_of(f: Any, data: Any, params: Any) -> Curve:
-    """Return the curve of a text, or of a model's loss."""
-    if isinstance(f, str):
-        if data is not None or params is not None:
-            raise GraphError("data= and params= belong to a model's loss, not to text")
-        return Expression(f)
-    if isinstance(f, Tensor):
-        return Ray(f, data, params)
-    raise GraphError(
-        f"descent is on a text such as '(x-3)**2' or on a loss, not on "
-        f"{type(f).__name__} {f!r}"
-    )
+HIGH, HIGH_BESIDE = 300.0, 8.0  # nor those so many times as high as the start, and
+# beside other descents, which they must not flatten
 
 
 @dataclass
@@ -174,6 +30,7 @@ class Walk:
         minima: the lowest points of the curve there, lowest first.
         kind: ``flat``, ``converged``, ``oscillates``, ``diverges``, ``leaves`` (the
             domain) or ``descending``.
+        tame: how many points, from the start, are not too high for a picture.
     """
 
     curve: Curve
@@ -186,11 +43,13 @@ class Walk:
     heights: np.ndarray
     minima: list[tuple[float, float]]
     kind: str
+    tame: int
 
     @property
     def shown(self) -> int:
         """How many points, the start included, lie in the picture."""
         inside = (self.x >= self.grid[0]) & (self.x <= self.grid[-1])
+        inside[self.tame :] = False
         out = np.flatnonzero(~inside)
         return int(out[0]) if len(out) else len(self.x)
 
@@ -199,15 +58,9 @@ class Walk:
         """What became of the descent, in a sentence."""
         name, last = self.curve.symbol, len(self.x) - 1
         steps = f"{last} step{'s' if last != 1 else ''}"
-        reached = f"{name} = {_exact(self.x[-1])}, slope {_exact(self.slope[-1])}"
+        reached = f"{name} = {exact(self.x[-1])}, slope {exact(self.slope[-1])}"
         if self.kind == "flat":
-            moved = abs(self.x[-1] - self.x[0])
-            said = f"The slope at the start is {number(self.slope[0])}: "
-            return said + (
-                f"{steps} move {name} by {number(moved)}."
-                if moved
-                else "no step moves."
-            )
+            return self._flat(name, steps)
         if self.kind == "leaves":
             return f"Step {last + 1} leaves the domain: the value there is not finite."
         if self.kind == "diverges":
@@ -224,18 +77,67 @@ class Walk:
         word = "Converges" if self.kind == "converged" else "Still descending"
         return f"{word}: after {steps} {reached}.{tail}"
 
+    def _flat(self, name: str, steps: str) -> str:
+        """Return why it does not move."""
+        moved = abs(self.x[-1] - self.x[0])
+        if moved:
+            slope = exact(self.slope[0])
+            return f"The slope at the start is {slope}: {steps} move {name} by " + (
+                f"{exact(moved)}."
+            )
+        if np.ptp(self.heights) == 0:
+            return "The function is constant here: no step moves."
+        near = 1e-3 * float(np.ptp(self.grid))
+        at_minimum = any(abs(x - self.x[0]) < near for x, _ in self.minima)
+        where = "The start is a minimum" if at_minimum else "The start is no minimum"
+        return f"{where}: its slope is 0, no step moves."
+
 
 def walk(f: Curve, start: float, rate: float, steps: int) -> Walk:
     """Descend, and find what of the curve to show."""
-    x, value, slope = _descend(f, start, rate, steps)
-    low, high = _window(f, x)
+    return walks(f, [start], [rate], steps)[0]
+
+
+def walks(
+    f: Curve, starts: Sequence[float], rates: Sequence[float], steps: int
+) -> list[Walk]:
+    """Descend several times, and find what of the curve shows all of them."""
+    tracks = [_descend(f, s, r, steps) for s, r in zip(starts, rates, strict=True)]
+    most = HIGH if len(tracks) == 1 else HIGH_BESIDE
+    tame = [_tame(value, most) for _, value, _ in tracks]
+    windows = [_window(f, x[:n]) for (x, _, _), n in zip(tracks, tame, strict=True)]
+    low, high = min(w[0] for w in windows), max(w[1] for w in windows)
     if isinstance(f, Expression):
         low, high = _widened(f, low, high)
-    grid = np.linspace(low, high, f.samples)
+    own = np.concatenate([x for x, _, _ in tracks])
+    # a step is on the curve that is drawn, however steep that is
+    grid = np.union1d(
+        np.linspace(low, high, f.samples), own[(own >= low) & (own <= high)]
+    )
     sampled = np.array([f(float(g)) for g in grid])
     heights, minima = sampled[:, 0], _minima(f, grid, sampled)
-    kind = _kind(x, value, slope, steps)
-    return Walk(f, rate, x, value, slope, steps, grid, heights, minima, kind)
+    found = []
+    for (x, value, slope), rate, n in zip(tracks, rates, tame, strict=True):
+        kind = kind_of(x, value, slope, steps, _scale(x, minima))
+        found.append(
+            Walk(f, rate, x, value, slope, steps, grid, heights, minima, kind, n)
+        )
+    return found
+
+
+def _tame(value: np.ndarray, most: float) -> int:
+    """Return how many values, from the start, a picture may have to show."""
+    first = abs(value[0]) or (abs(value[1]) if len(value) > 1 else 1.0)
+    wild = np.flatnonzero(value > value[0] + most * first)
+    return int(wild[0]) if len(wild) else len(value)
+
+
+def _scale(x: np.ndarray, minima: Sequence[tuple[float, float]]) -> float:
+    """Return how far a descent has to go: to a minimum, or about as far as 0 is."""
+    ways = [abs(m - x[0]) for m, _ in minima if m != x[0]]
+    nearest = min(ways, default=min(1.0, abs(x[0]) or 1.0))
+    # what is nearer than this is rounding
+    return max(float(nearest), 1e-9 * max(1.0, float(abs(x[0]))))
 
 
 def _descend(
@@ -353,27 +255,50 @@ def _crossing(f: Curve, low: float, high: float, halvings: int = 40) -> float:
     return (low + high) / 2
 
 
-def _kind(x: np.ndarray, value: np.ndarray, slope: np.ndarray, steps: int) -> str:
-    """Say what became of a descent."""
-    if abs(slope[0]) < 1e-12 or np.ptp(x) < 1e-3 * min(1.0, abs(x[0]) or 1.0):
+def kind_of(
+    x: np.ndarray, value: np.ndarray, slope: np.ndarray, steps: int, scale: float = 0.0
+) -> str:
+    """Say what became of a descent.
+
+    Args:
+        x: the places, ``[steps + 1]`` or ``[steps + 1, axes]``.
+        value: the function's values there.
+        slope: its gradients there, of the shape of ``x``.
+        steps: how many steps were asked for.
+        scale: a descent that goes less than a thousandth of it goes nowhere.
+    """
+    x, slope = x.reshape(len(x), -1), slope.reshape(len(slope), -1)
+    steep = _sizes(slope)
+    if steep[0] == 0:
         return "flat"
     if len(x) < 2:
         return "leaves" if steps else "descending"
-    sizes = np.abs(np.diff(x))
+    moves = np.diff(x, axis=0)
+    sizes = _sizes(moves)
+    if np.hypot.reduce(np.ptp(x, axis=0)) < 1e-3 * scale:
+        return "flat"
     growing = value[-1] > value[0] and sizes[-1] > sizes[0]
     if len(x) <= steps and not growing:
         return "leaves"
     if growing:
         return "diverges"
-    if sizes[-1] <= 1e-2 * sizes.max() and abs(slope[-1]) <= 2e-2 * abs(slope).max():
+    small = sizes[-1] <= 1e-2 * sizes.max() and steep[-1] <= 2e-2 * steep.max()
+    if small and _left(sizes) <= 2e-2 * np.hypot.reduce(np.ptp(x, axis=0)):
         return "converged"
-    tail = np.sign(np.diff(x))[-max(4, len(sizes) // 2) :]
-    turns = np.mean(tail[1:] != tail[:-1]) if len(tail) > 1 else 0.0
-    return "oscillates" if turns > 0.6 else "descending"
+    tail = moves[-max(4, len(moves) // 2) :]
+    back = np.sum(tail[1:] * tail[:-1], axis=1) < 0
+    return "oscillates" if len(back) and np.mean(back) > 0.6 else "descending"
 
 
-def _exact(value: float) -> str:
-    """Return a number with four digits."""
-    if value == 0 or 1e-3 <= abs(value) < 1e5:
-        return f"{value:.4g}".replace("-", "−")
-    return number(value).replace("-", "−")
+def _sizes(rows: np.ndarray) -> np.ndarray:
+    """Return the norm of each row, which need not be representable squared."""
+    found: np.ndarray = np.hypot.reduce(rows, axis=1)
+    return found
+
+
+def _left(sizes: np.ndarray) -> float:
+    """Return how far it is yet, if steps go on to shrink as the last ones do."""
+    if len(sizes) < 2 or not sizes[-1]:
+        return 0.0
+    ratio = sizes[-1] / sizes[-2]
+    return float(sizes[-1] * ratio / (1 - ratio)) if ratio < 1 else math.inf

@@ -19,7 +19,7 @@ from symgrad.diagnosis.layers import Layer, Model, model_of
 from symgrad.diagnosis.public import diagnose
 from symgrad.diagnosis.report import Diagnosis
 from symgrad.diagnosis.trials import cuttable, samples
-from symgrad.drawing.descent import Ray
+from symgrad.drawing.descent_curves import Ray
 from symgrad.drawing.measure import arguments
 from symgrad.explainer.backward import names_of, step
 from symgrad.explainer.roads import Highway, highway

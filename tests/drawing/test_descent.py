@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import symgrad as sg
-from symgrad.drawing.descent_plot import ticks
+from symgrad.drawing.descent_picture import ticks
+from symgrad.drawing.descent_plane import Map, contours
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -31,7 +32,13 @@ def test_steps_are_those_of_gradient_descent():
         ("(x-3)**2", 0, 1.1, "diverges", "32 times the first (from step 15"),
         ("(x-3)**2", 0, 1.0, "oscillates", "x = 0, slope −6"),
         ("abs(x-1)", 0, 0.3, "oscillates", "slope 1"),
-        ("(x-3)**2", 3, 0.1, "flat", "slope at the start is 0"),
+        ("(x-3)**2", 3, 0.1, "flat", "start is a minimum: its slope is 0"),
+        ("0*x + 2", 1, 0.1, "flat", "The function is constant here"),
+        ("x**3", 0, 0.1, "flat", "The start is no minimum"),
+        ("exp(x**2)", 2, 0.1, "leaves", "Step 2 leaves the domain"),
+        ("exp(exp(x))", 2, 1.0, "converged", "slope 0"),
+        ("1e12*(x-1e6)**2", 0, 1e-13, "descending", "x = 988471"),
+        ("1e-12*(x-1e-6)**2", 0, 1e11, "descending", "9.9·10⁻⁷"),
         ("1/(1+exp(-x))", 12, 0.1, "flat", "20 steps move x by"),
         ("log(x)", 2, 0.5, "leaves", "Step 5 leaves the domain"),
         ("x**4 - 3*x**2 + x", 2, 0.03, "converged", "A lower minimum"),
@@ -136,8 +143,15 @@ def test_no_steps_and_many():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"f": "x*y"}, "'x\\*y' holds x, y; a curve is of one variable"),
-        ({"f": "3"}, "is a number; a curve"),
+        ({"f": "x*y*z"}, r"'x\*y\*z' holds x, y, z; a picture is of one variable"),
+        ({"f": "x*y"}, r"start is a pair of numbers for x and y.*not 0\.0"),
+        ({"f": "x*y", "start": (1, "a")}, "start is a finite number, not 'a'"),
+        ({"f": "log(x*y)", "start": (-1, 1)}, r"at the start \(-1, 1\) is nan"),
+        ({"f": "x", "start": [0, 1], "lr": [1, 2, 3]}, "2 starts and 3 learning rates"),
+        ({"f": "x", "start": []}, "0 starts and 1 learning rates"),
+        ({"f": "x", "lr": [0.1] * 7}, "at most 6 descents, not 7"),
+        ({"f": "x", "direction": {}}, "direction= belongs to a model's loss"),
+        ({"f": "3"}, "is a number; a picture"),
         ({"f": 3}, "descent is on a text such as"),
         ({"f": "x", "data": {}}, "belong to a model's loss"),
         ({"f": "log(x)", "start": -1.0}, r"at the start x = -1 is nan"),
@@ -170,3 +184,114 @@ def test_text_is_escaped():
 def test_ticks():
     assert [text for _, text in ticks(-1.5, 2.2, 8)][:3] == ["−1.5", "−1", "−0.5"]
     assert [v for v, _ in ticks(0, 3e-7, 3)] == pytest.approx([0, 1e-7, 2e-7, 3e-7])
+
+
+def test_descent_in_a_plane():
+    found = sg.plot_descent("x**2 + 9*y**2", start=(2, 1), lr=0.1, steps=20)
+    w = found.walk
+    k = np.arange(21)[:, None]
+    np.testing.assert_allclose(w.x, np.hstack([2 * 0.8**k, (-0.8) ** k]), rtol=1e-9)
+    np.testing.assert_allclose(w.value, w.x[:, 0] ** 2 + 9 * w.x[:, 1] ** 2)
+    np.testing.assert_allclose(w.slope, w.x * [2, 18])
+    assert w.kind == "oscillates"
+    assert "minimum at (0, 0): 0" in found.svg
+    assert "gradient (2x, 18y)" in found.svg
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "lr", "steps", "kind"),
+    [
+        ("x**2 + y**2", (1, 1), 0.2, 40, "converged"),
+        ("(1-x)**2 + 100*(y-x**2)**2", (-1.2, 1), 1e-3, 3000, "descending"),
+        ("x**2 + 9*y**2", (2, 1), 0.2, 20, "diverges"),
+        ("x**2 + y**2", (0, 0), 0.1, 20, "flat"),
+        ("0*x + 0*y + 1", (0, 0), 0.1, 20, "flat"),
+        ("log(x) + y**2", (1, 1), 0.4, 20, "leaves"),
+        ("1e9*(a-1e5)**2 + 1e8*b**2", (0, 5e4), 1e-10, 20, "descending"),
+        ("x**2 - y**2", (1, 0), 0.1, 30, "converged"),
+    ],
+)
+def test_kinds_of_descent_in_a_plane(text, start, lr, steps, kind):
+    found = sg.plot_descent(text, start=start, lr=lr, steps=steps)
+    assert found.walk.kind == kind
+    assert found.walk.summary.endswith(".")
+    picture = ET.fromstring(found.svg)
+    for circle in picture.iter(f"{SVG}circle"):
+        assert 0 <= float(circle.get("cx")) <= 720
+        assert 0 <= float(circle.get("cy")) <= 560
+    assert "nan" not in found.svg.lower()
+    saddle = text == "x**2 - y**2"  # where it converges, but there is no minimum
+    assert ("minimum at" in found.svg) == (kind != "leaves" and not saddle and (
+        "0*x" not in text))  # fmt: skip
+
+
+def test_contours_are_those_of_another_program():
+    contourpy = pytest.importorskip("contourpy")
+    x, y = np.linspace(-5, 5, 81), np.linspace(-4, 4, 61)
+    z = (x**2 + y[:, None] - 11) ** 2 + (x + y[:, None] ** 2 - 7) ** 2
+    z[10, 20] = np.nan
+    grid = Map(x, y, z)
+    other = contourpy.contour_generator(
+        x, y, np.ma.masked_invalid(z), corner_mask=False
+    )
+    for level in (5.0, 60.0, 150.0, 181.6, 400.0):
+        ours = np.concatenate(contours(grid, level))
+        theirs = np.concatenate(other.lines(level))
+        # the same crossings of the grid's lines, in whatever order
+        assert {tuple(p) for p in ours.round(9)} == {tuple(p) for p in theirs.round(9)}
+        assert len(contours(grid, level)) == len(other.lines(level))
+
+
+def test_several_descents_in_one_picture():
+    rates = [0.02, 0.3, 0.95, 1.05]
+    found = sg.plot_descent("(x-3)**2", start=0, lr=rates)
+    assert [w.kind for w in found.walks] == [
+        "descending", "converged", "oscillates", "diverges",
+    ]  # fmt: skip
+    for w, rate in zip(found.walks, rates, strict=True):
+        np.testing.assert_allclose(w.x, 3 - 3 * (1 - 2 * rate) ** np.arange(21))
+        assert f"lr {rate:g}: " in found.svg
+    assert found.walks[0].grid is found.walks[3].grid
+    four = sg.plot_descent(
+        "(x**2+y-11)**2 + (x+y**2-7)**2",
+        start=[(0, 0), (-1, 1), (1, -2), (-1, -1)],
+        lr=0.01,
+        steps=60,
+    )
+    minima = [
+        (3, 2),
+        (-2.805118, 3.131313),
+        (3.584428, -1.848127),
+        (-3.77931, -3.283186),
+    ]
+    ends = [w.x[-1] for w in four.walks]
+    np.testing.assert_allclose(ends, minima, atol=1e-5)  # Himmelblau (1972)
+    assert "from (−1, 1): Converges" in four.svg
+    both = sg.plot_descent("x**2", start=[1, 2], lr=[0.1, 0.2], steps=3)
+    assert "from 2, lr 0.2: " in both.svg
+    assert repr(both) == "<Descent on x²: descending, descending>"
+
+
+def test_a_model_along_a_direction():
+    loss, data, params = model()
+    way = np.array([1.0, -2.0, 0.5])
+    found = sg.plot_descent(
+        loss, lr=0.5, steps=3, data=data, params=params, direction={"w": way}
+    )
+    unit = way / np.linalg.norm(way)
+
+    def by_hand(t):
+        at = params["w"] + t * unit + params["c"]
+        return np.mean((np.tanh(data["x"] @ at) - data["t"]) ** 2)
+
+    w = found.walk
+    np.testing.assert_allclose(w.value, [by_hand(t) for t in w.x], rtol=1e-8)
+    step = 1e-6
+    slopes = [(by_hand(t + step) - by_hand(t - step)) / (2 * step) for t in w.x]
+    np.testing.assert_allclose(w.slope, slopes, rtol=1e-5, atol=1e-9)
+    with pytest.raises(sg.GraphError, match="'c' is no trained parameter"):
+        sg.plot_descent(loss, data=data, params=params, direction={"c": way})
+    with pytest.raises(sg.GraphError, match="direction is zero"):
+        sg.plot_descent(loss, data=data, params=params, direction={"w": 0 * way})
+    with pytest.raises(sg.ShapeError, match=r"'w' has the shape \(2,\)"):
+        sg.plot_descent(loss, data=data, params=params, direction={"w": way[:2]})

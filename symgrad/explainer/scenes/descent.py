@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from symgrad.drawing.descent import Expression, Ray, Walk, walk
+from symgrad.drawing.descent import Walk, walk
+from symgrad.drawing.descent_curves import Expression, Ray
 from symgrad.explainer import markup as m
 from symgrad.explainer.story import Scene, line, lines, signed
 from symgrad.explainer.subject import Subject

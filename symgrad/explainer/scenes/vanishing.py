@@ -8,7 +8,7 @@ import numpy as np
 
 from symgrad.closedform.public import derive
 from symgrad.declare import scalar
-from symgrad.drawing.descent import Expression
+from symgrad.drawing.descent_curves import Expression
 from symgrad.explainer import markup as m
 from symgrad.explainer.story import Figure, Scene, line, lines, plural, signed
 from symgrad.explainer.subject import Subject

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from symgrad.declare.tensor import Param, Tensor
+from symgrad.declare.tensor import Input, Param, Tensor
 from symgrad.drawing.colours import FORWARD
 from symgrad.drawing.condense import Boxes, condense
 from symgrad.drawing.copies import Copy, copied
@@ -13,8 +13,10 @@ from symgrad.drawing.dot import Edge, Node
 from symgrad.drawing.fold import Unit, fold
 from symgrad.drawing.labels import (
     LONGEST,
+    QUIET,
     WIDEST,
     Labels,
+    fitting,
     leaf_kind,
     shape_text,
     shortened,
@@ -118,12 +120,12 @@ class Graph:
         inside = [h for h in unit.heads if h in self.boxes.boxes]
         count = max(len(unit.scopes), 1)  # of equal layers
         words = [self.labels.titles[h] for h in inside[: len(inside) // count or 1]]
-        words = [w for w, _ in Counter(filter(None, words)).most_common()]
+        words = [w for w, _ in Counter(words).most_common() if w not in QUIET]
         params = sum(isinstance(h.op, Param) for h in unit.heads) // count
         held = [f"{params} parameter{'s' if params != 1 else ''}"] if params else []
         if unit.parts:
             held.insert(0, f"{len(inside)} operations")
-        said = shortened(", ".join(words), WIDEST)
+        said = fitting(words, ", ", WIDEST)
         detail = " · ".join([*filter(None, [said]), *held])
         hover = "\n".join(self.labels.detail(h) for h in inside[:20])
         title = self.name_of(unit) + (f"  × {count}" if count > 1 else "")
@@ -170,6 +172,8 @@ class Graph:
         found = set()
         for head, box in self.boxes.boxes.items():
             above = [s for s in box.sources if s in self.boxes.boxes]
+            if not above and self.scope(head):  # data come in from above the frame
+                above = [s for s in box.sources if isinstance(s.op, Input)]
             params = [s for s in box.sources if isinstance(s.op, Param)]
             if above and params and not any(self.units[p].folded for p in params):
                 found.add((above[-1], self.units[head]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from symgrad.declare.dtypes import is_float
@@ -47,6 +47,8 @@ from symgrad.notation.terms import ZERO, Term
 READABLE = 120  # parts of a formula; the function of a row may have more
 LONGEST = 52  # characters of a formula in a box
 WIDEST = 40  # and of one at an edge
+#: Titles that say how values are arranged, not what is done with them.
+QUIET = {"", "reshape", "transpose", "slice"}
 
 
 class Labels:
@@ -133,7 +135,8 @@ class Labels:
         if form is None:
             return f"{len(box.members)} operations"
         text = unicode_text(form)
-        if len(text) <= LONGEST or not title.isidentifier():
+        plain = len(text) <= LONGEST and "_{" not in text and "𝟙" not in text
+        if plain or not title.isidentifier():
             return text
         return f"{title}({', '.join(map(self.shown, box.sources))})"
 
@@ -320,6 +323,16 @@ def _close(text: str) -> str:
 def shortened(text: str, width: int = LONGEST) -> str:
     """Return the text, cut where it is too long for a picture."""
     return text if len(text) <= width else text[: width - 1].rstrip() + "…"
+
+
+def fitting(words: Sequence[str], mark: str, width: int = LONGEST) -> str:
+    """Return as many words, with a mark between them, as there is room for."""
+    text = mark.join(words)
+    kept = len(words)
+    while len(text) > width and kept > 1:
+        kept -= 1
+        text = mark.join([*words[:kept], "…"])
+    return shortened(text, width)
 
 
 def shape_text(t: Tensor) -> str:

@@ -18,7 +18,7 @@ from symgrad.drawing.highways import (
     road_factor,
     shares,
 )
-from symgrad.drawing.labels import Labels, shape_text, shortened
+from symgrad.drawing.labels import QUIET, Labels, fitting, shape_text, shortened
 from symgrad.drawing.measure import norms
 from symgrad.drawing.residuals import Residual, Road, roads, without_residuals
 from symgrad.drawing.roadmap import ENDS, MANY, Block, Panel, Roadmap, Row
@@ -87,14 +87,14 @@ class _Names:
         for n, branch in enumerate(r.blocks):
             inside = [m for m in branch.members if m in self.boxes.boxes]
             titles = (self.labels.titles[m] for m in inside)
-            words = [w for w in titles if w not in _QUIET]
+            words = [w for w in titles if w not in QUIET]
             title = _path(r.name)
             if title == "f":
                 title = f"f{place}"
             if len(r.blocks) > 1:
                 title += f" ({n + 1})"
             hover = "\n".join(self.labels.detail(m) for m in inside[:20])
-            detail = _fitting(_runs(words), 34)
+            detail = fitting(_runs(words), " · ", 34)
             made.append(
                 Block(shortened(title, LONGEST), detail, hover or title, sizes[n])
             )
@@ -117,20 +117,6 @@ def _path(scope: str) -> str:
     parts = scope.split("/")
     title = " · ".join(parts)
     return title if len(title) <= LONGEST else " · ".join([parts[0], "…", parts[-1]])
-
-
-#: Words that say how a block's values are arranged, not what it does.
-_QUIET = {"", "reshape", "transpose", "slice"}
-
-
-def _fitting(words: Sequence[str], width: int) -> str:
-    """Return as many words as fit."""
-    text = " · ".join(words)
-    kept = len(words)
-    while len(text) > width and kept > 1:
-        kept -= 1
-        text = " · ".join([*words[:kept], "…"])
-    return shortened(text, width)
 
 
 def _runs(words: Sequence[str]) -> list[str]:

@@ -63,7 +63,15 @@ def title_of(box: Box, term: Term | None) -> str:
         return "mean"
     if len(box.members) == 1 or term.kind not in _NUMERIC:
         return _TITLES.get(name, name)
-    return ""
+    return _scaled(term)
+
+
+def _scaled(term: Term) -> str:
+    """Return the function that a term is a multiple of, ``""`` if it is none."""
+    rest = [f for f in factors(term) if f.kind != "num"]
+    if len(rest) != 1 or rest[0].kind != "call":
+        return ""
+    return _TITLES.get(rest[0].value, rest[0].value)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -139,6 +140,9 @@ def gradient(t: Tensor, wrt: Any, collapse: str | None) -> Figure:
             ),
             (source, below) in passes and head is not t,
         )  # fmt: skip
+    arriving = Counter(e.tail for e in figure.edges if e.back)
+    if any(count > 1 for count in arriving.values()):
+        figure.notes.append("where gradients meet, they are added")
     _sum_up(back, mirrored, figure)
     return figure
 

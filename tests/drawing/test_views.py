@@ -84,6 +84,8 @@ def test_softmax_and_residual_derivatives():
     assert any(t.startswith("P1 ⊙ (· − (· ⊙ P1)") for t in texts)
     assert "1" in texts
     assert "onehot(ids)ᵀ ·" in texts
+    assert "where gradients meet, they are added" in draw(loss, "gradient").dot
+    assert "they are added" not in draw(mlp()[0], "gradient").dot
 
 
 def test_only_what_wrt_reaches_has_a_cotangent():

@@ -168,15 +168,24 @@ def local_derivative(r: Residual) -> str:
 
 
 def _scale(end: Tensor) -> str:
-    """Return the weight that a block's result is multiplied by: ``a``, ``diag(g)``."""
+    """Return the weight that a block's result is multiplied by: ``a``, ``diag(g)``.
+
+    That of a normalisation, which follows a quotient, belongs to the block.
+    """
     c = end.op
     if not isinstance(c, Comprehension) or c.body.fn != "mul":
+        return ""
+    if any(_function(source(a)) == "div" for a in end.args):
         return ""
     weights = [source(a) for a in end.args if isinstance(source(a).op, Param)]
     if len(weights) != 1 or not c.is_elementwise:
         return ""
     (name,) = leaf_names(weights).values()
     return f"diag({name}) " if weights[0].ndim else f"{name} "
+
+
+def _function(t: Tensor) -> str:
+    return t.op.body.fn if isinstance(t.op, Comprehension) else ""
 
 
 def road_factor(r: Residual) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 import symgrad as sg
 from symgrad.drawing import draw
-from symgrad.drawing.highways import shares
+from symgrad.drawing.highways import local_derivative, shares
 from symgrad.drawing.layout import render
 from symgrad.drawing.residuals import residuals
 from symgrad.errors import GraphError, ShapeError
@@ -112,3 +112,12 @@ def test_blocks_of_a_transformer_are_named():
     found = words(draw(sg.mean(x**2), view="highways", data=data).dot)
     for title in ("block1 · attention", "block1 · mlp", "block2 · mlp"):
         assert any(w.startswith(title) for w in found)
+
+
+def test_the_scale_of_a_norm_belongs_to_its_block():
+    x = sg.input("x", ("n", 4))
+    f = sg.nn.layer_norm(sg.relu(x @ sg.param("W", (4, 4))))
+    (found,) = residuals(x + f)
+    assert local_derivative(found) == "1 + ∂f/∂x"
+    (found,) = residuals(x + sg.param("g", (4,)) * sg.relu(x @ sg.param("W", (4, 4))))
+    assert local_derivative(found) == "1 + diag(g) ∂f/∂x"

@@ -73,7 +73,7 @@ def test_every_view(view, trainer):
 
 def test_what_an_explanation_measures(trainer):
     subject = Subject(trainer.loss, DATA, trainer.params)
-    value = float(subject.run(subject.loss))
+    value = float(subject.value_of(subject.loss))
     assert value == pytest.approx(float(reference(trainer.params)), rel=1e-4)
 
 

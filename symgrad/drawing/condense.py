@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.loop import Formal, Scan
 from symgrad.declare.tensor import Input, Param, Reshape, Tensor, topological
+from symgrad.drawing.joins import joined
 from symgrad.drawing.scopes import Frames, frames, scope_of
 from symgrad.drawing.slices import is_part, operand
 from symgrad.notation.lower import Lowering, source
@@ -114,6 +115,7 @@ class _Graph:
     def every_head(self) -> set[Tensor]:
         """Return every operation but the inner ones of a composite, and movements."""
         composites = self._composites()
+        inner = {t.args[2] for t in self.order if joined(t)}
         found: set[Tensor] = set()
         inside: dict[Tensor, bool] = {}
         for t in reversed(self.order):
@@ -129,6 +131,7 @@ class _Graph:
                 )
             )
             plain = _moves(t) and t not in self.ends | self.results
+            plain |= t in inner and bool(joined(t)) and len(self.users[t]) == 1
             if not plain and (not inside[t] or t in composites):
                 found.add(t)
         return found
@@ -155,6 +158,10 @@ class _Graph:
                 continue
             if isinstance(t.op, Reshape):
                 found |= {t, *(a for a in t.args if self._is_operation(a))}
+            elif joined(t):
+                whole = not any(joined(u) for u in self.users[t])
+                parts = {source(a) for a in joined(t)} | ({t} if whole else set())
+                found |= {a for a in parts if self._is_operation(a)}
             elif isinstance(t.op, Scan):
                 below = (source(a) for a in t.args)
                 found |= {t, *(a for a in below if self._is_operation(a))}

@@ -17,6 +17,7 @@ from symgrad.declare.tensor import (
 )
 from symgrad.derivation.reverse import reverse
 from symgrad.drawing.condense import MANY, Box, Boxes, condense
+from symgrad.drawing.joins import join_text, part_of_cotangent
 from symgrad.drawing.loops import (
     Step,
     body_of,
@@ -94,7 +95,7 @@ class Labels:
             form = call("scan", *map(sym, names.values()))
         elif isinstance(head.op, Reshape):
             form, _ = local_form(head, names)
-        elif (text := chain_text(box, names)) is not None:
+        elif (text := join_text(head, names) or chain_text(box, names)) is not None:
             form = sym(text)
         elif len(box.members) <= MANY:
             term, form = self._written(box, names)
@@ -247,6 +248,9 @@ class Labels:
             part = sent.get(places[s])
             if part is None:
                 found.append(None)
+                continue
+            if own := part_of_cotangent(box.head, s):
+                found.append(sym(own))
                 continue
             ways = local_of(part, names), local_of(part, named, copy)
             found.append(min(ways, key=lambda way: len(way.text)).form)

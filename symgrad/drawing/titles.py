@@ -8,6 +8,7 @@ from symgrad.declare.comprehension import Comprehension
 from symgrad.declare.ops import FUNCTIONS
 from symgrad.declare.tensor import Param, Reshape, Tensor, input, op_name
 from symgrad.drawing.condense import Box
+from symgrad.drawing.joins import join_title, joined
 from symgrad.drawing.loops import is_loop, loop_of
 from symgrad.drawing.slices import is_part
 from symgrad.notation.local import local_term, referring
@@ -32,6 +33,8 @@ def title_of(box: Box, term: Term | None) -> str:
     if is_loop(box.head):
         loop = loop_of(box.head)
         return f"↻ scan × {loop.length}" + (", backwards" if loop.reverse else "")
+    if joined(box.head):
+        return join_title(box.head)
     if term is None:
         part = is_part(box.head) or isinstance(box.head.op, Reshape)
         return op_name(box.head.op) if part else "elementwise"

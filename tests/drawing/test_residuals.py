@@ -78,7 +78,7 @@ def test_a_strided_projection_is_named_and_fits():
     data = {"x": np.random.default_rng(0).normal(size=(2, 4, 6, 6))}
     picture = sg.draw(loss, view="highways", data=data).dot
     assert 'label="conv2d' in picture
-    assert "𝟙" not in picture
+    assert 'label="𝟙' not in picture
 
 
 def test_a_sum_over_an_axis_is_no_road():

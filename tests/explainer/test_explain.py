@@ -152,7 +152,7 @@ def test_formulas_to_keep_are_mathematics(page):
     said = {formula.replace("\u2061", ""): here for formula, _, here in found}
     _, gradients, norms = by_jax(page.subject)
     assert said["δ=softmax(z)−onehot(y)n"] == f"its norm is {norms[-1]:.3g}"
-    assert said["δ6=δW⊤"] == f"the norm is multiplied by {norms[-2] / norms[-1]:.3g}"
+    assert said["δ6=δW⊤"] == f"norm × {norms[-2] / norms[-1]:.3g}"
     weight = float(np.linalg.norm(gradients["head/W"]))
     assert said["∂L∂W=h6⊤δ"] == f"its norm is {weight:.3g}"
     assert said["relu′(x)=𝟙[x>0]"] == "never steeper than 1"

@@ -132,7 +132,7 @@ function drawLane(svg, lane, upright, long, offset, room, when) {
   const boxWide = upright ? Math.min(room - (lane.road ? 62 : 20), 120) : Math.min(1.15 * half, 170);
   const boxHigh = upright ? Math.min(half * 0.8, 34) : clamp(room * 0.14, 34, 54);
   const d = lane.road ? (upright ? 22 + boxWide / 2 : reach) : 0;
-  if (lane.title) write(svg, upright ? offset : 0, upright ? 14 : offset + 16, fitted(upright ? lane.short : lane.title, upright ? room - 6 : 600, size + 1), { size: size + 1, bold: true });
+  if (lane.title) write(svg, upright ? offset : 0, upright ? 14 : offset + size + 4, fitted(upright ? lane.short : lane.title, upright ? room - 6 : 600, size + 1), { size: size + 1, bold: true });
   const road = make("path", { d: `M${at(start, 0)}L${at(end, 0)}`, class: lane.road ? "road" : "lane" }, svg);
   road.setAttribute("fill", "none");
   if (lane.start) write(svg, ...(upright ? [line, start - 10] : [start - 10, line + 5]), lane.start, { anchor: upright ? "middle" : "end", size, tone: "muted" });
@@ -154,14 +154,14 @@ function drawLane(svg, lane, upright, long, offset, room, when) {
       make("circle", { cx: px, cy: py, r: 9, class: "plus" }, svg);
       write(svg, px, py + 5, "+", { anchor: "middle", size: 15, bold: true });
     }
-    const notes = make("g", {}, svg);
     (block.notes || []).forEach((note, i) => {
+      const notes = make("g", {}, svg);
       const [nx, ny] = upright
         ? [x + 9, y + boxHigh / 2 + (i + 1) * (size + 1)]
         : [s, (lane.road ? line : line + boxHigh / 2) + 24 + i * (size + 4)];
       write(notes, nx, ny, fitted(note.text, upright ? boxWide + 20 : 2 * half - 6, size - 0.5), { anchor: upright ? "start" : "middle", size: size - 0.5, tone: note.tone, halo: true });
+      when(note.at ?? block.at ?? lane.at, 0.6, p => notes.setAttribute("opacity", p));
     });
-    when(block.at ?? lane.at, 0.6, p => notes.setAttribute("opacity", p));
   });
   for (const mark of lane.marks || []) {
     const s = mix(start, end, mark.place), [x, y] = point(s, 0);

@@ -294,7 +294,7 @@ function drawMark(m, plot, when) {
   const g = make("g", {}, svg), x = X(m.x), y = Y(m.y);
   make("circle", { cx: x, cy: y, r: 7, fill: "none", stroke: colour(m.tone), "stroke-width": 2.5 }, g);
   const half = wide(m.label, size) / 2, at = clamp(x, half + 2, w - half - 2);
-  const above = m.below ? y + 1.9 * size : y - 1.1 * size;
+  const above = m.below && y + 2 * size < plot.bottom ? y + 1.9 * size : y - 1.1 * size;
   write(g, at, Math.max(above, top + size), m.label, { anchor: "middle", tone: m.tone, bold: true, size, halo: true });
   when(m.at || 0, 0.6, p => g.setAttribute("opacity", p));
 }

@@ -103,7 +103,7 @@ def _equal(left: str, right: str) -> str:
 def _ratio(below: float | None, above: float | None) -> str:
     if below is None or not above:
         return "derived"
-    return f"the norm is multiplied by {signed(below / above)}"
+    return f"norm × {signed(below / above)}"
 
 
 def _chain() -> str:

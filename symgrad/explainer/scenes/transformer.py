@@ -25,7 +25,8 @@ def scene(s: Subject) -> Scene:
             "block": width(sum(share.blocks), flows, 7),
             "notes": [
                 {"text": f"adds {signed(sizes[k + 1])}", "tone": "forward-ink"},
-                {"text": f"road {sized(share.by_road)}", "tone": "backward-ink"},
+                {"text": f"road {sized(share.by_road)}", "tone": "backward-ink",
+                 "at": 6.2},
             ],
         })  # fmt: skip
     figure: Figure = {

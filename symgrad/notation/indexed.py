@@ -55,6 +55,8 @@ class Indexed:
                 return sym(str(e.value))
             case "axis":
                 return sym(self.letters[e.value])
+            case "cut":
+                return self.form(e.args[0])
             case "ref":
                 name = sym(self.names[e.value])
                 indices = tuple(map(self.form, e.args))

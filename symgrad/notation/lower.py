@@ -14,6 +14,7 @@ from fractions import Fraction
 import numpy as np
 
 from symgrad.declare.comprehension import Comprehension, Guard, Index, Quotient, Read
+from symgrad.declare.dims import Size
 from symgrad.declare.linear_algebra import LinearAlgebra
 from symgrad.declare.scalar import Expr
 from symgrad.declare.tensor import Constant, Reshape, SizeOf, Tensor, topological
@@ -269,7 +270,16 @@ class _Statement:
             return self._selected(operand, r, data[0])
         if data and len(r.index) > 1 and self._shares_axes(r, data):
             return self._selected(operand, r, data[0])
-        return self.lowering.at(operand, tuple(map(self._index, r.index)))
+        pairs = zip(r.index, operand.shape, strict=True)
+        return self.lowering.at(operand, tuple(self._place(i, s) for i, s in pairs))
+
+    def _place(self, i: Index, size: Size) -> Term:
+        """Return an index; one that stops before the end of a dimension is *cut*."""
+        place = self._index(i)
+        if i.axis is None or self.c.guards:
+            return place
+        extent = self.c.extents[i.axis]
+        return place if extent == size else make("cut", (place,), extent)
 
     def _shares_axes(self, r: Read, data: list[int]) -> bool:
         """Return True if the data-dependent place moves with the other indices."""

@@ -183,6 +183,10 @@ class Matrices:
             if i.kind == "axis":
                 places.append(i.value)
                 shown.append(":")
+            elif i.kind == "cut" and i.args[0].kind == "axis":
+                places.append(i.args[0].value)
+                shown.append(f":{i.value}")
+                plain = False
             elif i.kind == "num":
                 shown.append(str(i.value))
                 plain = plain and extent == 1

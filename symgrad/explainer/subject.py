@@ -213,6 +213,9 @@ class Subject:
         found: dict[Tensor, str] = {}
         for node, name in nodes:
             found.setdefault(node, name or self._input_name(node))
+        if not found:  # no layer combines data with parameters
+            leaf = next(iter([*model.inputs, *model.params, self.loss]))
+            found[leaf] = leaf.name or "loss"
         return [(node, name, k) for k, (node, name) in enumerate(found.items())]
 
     def _reads(self, layer: Layer) -> list[Tensor]:

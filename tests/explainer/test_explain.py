@@ -351,3 +351,19 @@ def test_errors(tmp_path, page):
     assert "13 scenes" in repr(page)
     assert "srcdoc=" in page._repr_html_()
     assert page.storyboard.startswith("1. The learning problem")
+
+
+def test_models_without_data_or_parameters(page):
+    assert page.scenes  # what these lack is shown on the built-in network
+    bare = sg.explain(sg.sum(sg.param("p", (4, 3)) ** 2))
+    assert scene(bare, "problem").beats[0][1].startswith("No data come in")
+    assert "Its norm there: " in scene(bare, "backward").beats[-1][1]
+    x = sg.input("x", ("n", 3))
+    frozen = sg.mean((x @ sg.param("W", (3, 2), trainable=False)) ** 2)
+    found = sg.explain(frozen, {"x": np.ones((4, 3), np.float32)})
+    said = [text for _, text in scene(found, "problem").beats]
+    assert said[0] == "4 samples and nothing else: the loss is made of them alone."
+    assert said[-1] == "No parameter is trained here, so nothing is learned."
+    for made in (bare, found):
+        assert 110 <= made.seconds <= 130
+        assert made.html

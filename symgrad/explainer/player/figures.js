@@ -84,6 +84,15 @@ function ticks(low, high, count, log) {
   return found;
 }
 
+// The texts of ticks, with as many decimals as tell one from the next.
+function labels(values, log) {
+  const gap = log || values.length < 2 ? 0 : Math.abs(values[1] - values[0]);
+  const most = Math.max(...values.map(Math.abs));
+  if (!(gap > 0 && gap < 2e-2 * most && gap >= 1e-6 && most < 1e5)) return values.map(shown);
+  const digits = Math.max(0, -Math.floor(Math.log10(gap) + 1e-9));
+  return values.map(v => v.toFixed(digits).replace("-", "−"));
+}
+
 // -- text ----------------------------------------------------------------------------
 
 // Lines of mathematics (MathML made by symgrad, never by a user) with a word to each.
@@ -194,7 +203,8 @@ function drawChart(f, host, w, h, when) {
   const xs = f.x.range || extent(values.map(p => p[0]), f.x.log);
   const ys = f.y.range || extent(values.map(p => p[1]), f.y.log, 0.08);
   const yTicks = ticks(ys[0], ys[1], Math.max(2, h / 70), f.y.log);
-  const left = 12 + Math.max(...yTicks.map(t => wide(shown(t), size)), 20);
+  const yTexts = labels(yTicks, f.y.log);
+  const left = 12 + Math.max(...yTexts.map(t => wide(t, size)), 20);
   const right = w - 14, top = f.y.label ? 1.9 * size : 10;
   const bottom = h - 1.7 * size - (f.x.label ? 1.5 * size : 0);
   const place = (v, range, log) => log
@@ -203,17 +213,15 @@ function drawChart(f, host, w, h, when) {
   const X = v => mix(left, right, place(v, xs, f.x.log));
   const Y = v => mix(bottom, top, place(v, ys, f.y.log));
   const back = make("g", { class: "axes" }, svg);
-  for (const t of yTicks) {
+  yTicks.forEach((t, k) => {
     make("line", { x1: left, x2: right, y1: Y(t), y2: Y(t) }, back);
-    write(back, left - 6, Y(t) + 0.35 * size, shown(t), { anchor: "end", size, tone: "muted" });
-  }
-  const marksX = f.x.ticks || ticks(xs[0], xs[1], Math.max(2, w / 95), f.x.log)
-    .map(v => ({ v, text: shown(v) }));
-  for (const t of marksX) {
-    const half = wide(t.text, size) / 2;
-    const at = clamp(X(t.v), half, w - half);
-    write(back, at, bottom + 1.4 * size, t.text, { anchor: "middle", size, tone: "muted" });
-  }
+    write(back, left - 6, Y(t) + 0.35 * size, yTexts[k], { anchor: "end", size, tone: "muted" });
+  });
+  const xTicks = ticks(xs[0], xs[1], Math.max(2, w / 95), f.x.log), xTexts = labels(xTicks, f.x.log);
+  xTicks.forEach((v, k) => {
+    const half = wide(xTexts[k], size) / 2, at = clamp(X(v), half, w - half);
+    write(back, at, bottom + 1.4 * size, xTexts[k], { anchor: "middle", size, tone: "muted" });
+  });
   if (f.x.label) write(back, right, h - 4, f.x.label, { anchor: "end", size, tone: "muted" });
   if (f.y.label) write(back, 4, size, f.y.label, { size, tone: "muted" });
   const plot = { svg, X, Y, left, right, top, bottom, size, w };

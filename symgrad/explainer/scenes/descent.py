@@ -55,12 +55,21 @@ def scene(s: Subject) -> Scene:
                      at=2.8, tone="backward"),
                 line(m.whole(m.sym("eta"), m.op("="), m.num(w.rate)),
                      "learning rate, chosen for this cut", at=3.2),
-                line(m.whole(m.num(w.value[0]), m.op("→"), m.num(w.value[-1])),
+                line(m.whole(*_change(w)),
                      f"loss after {len(points) - 1} steps", at=7.2, tone="param"),
             ),
         ],
         note=note,
     )  # fmt: skip
+
+
+def _change(w: Walk) -> list[str]:
+    """Return the loss at first and at last, with the digits in which they differ."""
+    first, last = float(w.value[0]), float(w.value[-1])
+    texts = [signed(first), signed(last)]
+    if texts[0] == texts[1]:
+        texts = [f"{v:.6g}".replace("-", "−") for v in (first, last)]
+    return [m.num(texts[0]), m.op("→"), m.num(texts[1])]
 
 
 def _end(w: Walk) -> str:

@@ -102,6 +102,8 @@ def _node(s: Subject, station: Station, value: np.ndarray) -> dict[str, Any]:
 
 def _ends(norms: list[float]) -> str:
     first, last = norms[0], norms[-1]
+    if len(norms) == 1:
+        return f"Its norm there: {signed(first)}."
     if not (first > 0 and last > 0 and math.isfinite(first) and math.isfinite(last)):
         return f"Its norm goes from {signed(last)} at the end to {signed(first)}."
     return (

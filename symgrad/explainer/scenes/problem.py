@@ -26,14 +26,10 @@ def scene(s: Subject) -> Scene:
     held = plural(trained, "trained number")
     if frozen:
         held += f", {frozen:,} frozen"
-    said = plural(s.count, "sample") if s.count else "The data"
-    if s.given > s.count:
-        said += f" of {s.given:,}"
     update = _update(s)
     found = answers(s)
-    says = f" {found.says}" if found else ""
     beats = [
-        (0.0, f"{said} and the right answers.{says}"),
+        (0.0, _data(s, found)),
         (3.4, f"The loss says how wrong it is: {signed(loss)}. It depends on {held}."),
     ]  # fmt: skip
     shown = value(s.loss, s.names)
@@ -45,16 +41,31 @@ def scene(s: Subject) -> Scene:
         *([line(equation, "of the prediction z", at=3.2)] if equation else []),
         line(m.whole(m.word(f"{trained:,}")), "parameters w", at=3.8),
     ]
-    if update:
-        beats.append(
-            (6.4, "Learning moves each of them a little against its gradient.")
-        )
-        rows += update
+    beats.append(
+        (6.4, "Learning moves each of them a little against its gradient.")
+        if s.ray is not None
+        else (6.4, "No parameter is trained here, so nothing is learned.")
+    )
+    rows += update
     panels: list[Figure] = [lines(*rows, weight=1.1)]
     pictures = _samples(s, found)
     if pictures:
         panels.insert(0, pictures)
     return Scene("problem", "The learning problem", 10.0, beats, panels)
+
+
+def _data(s: Subject, found: Answers | None) -> str:
+    """Return a sentence on the samples and what is to be learned of them."""
+    if not s.model.inputs:
+        return "No data come in: the loss depends on its parameters alone."
+    said = plural(s.count, "sample") if s.count else "The data"
+    if s.given > s.count:
+        said += f" of {s.given:,}"
+    if found is not None:
+        return f"{said} and the right answers. {found.says}"
+    if len(s.model.inputs) > 1:
+        return f"{said} and what the model is to make of them."
+    return f"{said} and nothing else: the loss is made of them alone."
 
 
 def _update(s: Subject) -> list[dict[str, Any]]:

@@ -27,6 +27,9 @@ HERE = Path(__file__).parent
 # more than 60 inches is scaled down, or its bitmap would take gigabytes.
 BITMAP = ("-Gdpi=192", "-Gsize=60,60")
 
+# A figure of a paper is cut where the picture ends: no half inch of margin.
+PAGE = ("-Gmargin=0",)
+
 # Network simplex is quadratic in practice. Two passes over the nodes are enough
 # for a large graph; a small one may iterate until it is done.
 LARGE = 40_000
@@ -101,6 +104,7 @@ def render(dot: str, format: str) -> bytes:
 def _run(command: list[str], dot: str, format: str) -> bytes:
     options = [
         *(BITMAP if format == "png" else ()),
+        *(PAGE if format == "pdf" else ()),
         *(FAST if len(dot) > LARGE else ()),
     ]
     try:

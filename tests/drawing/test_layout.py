@@ -92,6 +92,16 @@ def test_bitmap_is_drawn_at_twice_the_screen(engine):
     assert height == pytest.approx(points[1] * 192 / 72, abs=4)
 
 
+def test_a_page_ends_where_the_picture_does(engine):
+    if "pdf" not in engine.formats:
+        pytest.skip(f"{engine.name} has no pdf")
+    pdf = render("digraph { a -> b }", "pdf")
+    box = re.search(rb"/MediaBox ?\[ ?0 0 ([\d.]+) ([\d.]+)", pdf)
+    svg = render("digraph { a -> b }", "svg").decode()
+    points = [float(x) for x in re.findall(r'(?:width|height)="(\d+)pt"', svg)[:2]]
+    assert [float(x) for x in box.groups()] == pytest.approx(points, abs=2)
+
+
 def test_huge_bitmap_is_scaled_down(engine):
     chain = "->".join(f"n{i}" for i in range(400))
     assert max(png_size(render(f"digraph {{ {chain} }}", "png"))) <= 60 * 192 + 2

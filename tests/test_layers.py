@@ -60,7 +60,7 @@ LONGEST = 450  # lines
 #: Modules over the limit: they may shrink, not grow.
 LONGER = {
     "declare/scalar.py": 510,
-    "declare/tensor.py": 520,
+    "declare/tensor.py": 504,
     "emit/rows.py": 490,
     "notation/matrix.py": 480,
 }

@@ -101,7 +101,7 @@ def broadcast_shapes(what: str, *tensors: Tensor, last: int = 0) -> Shape:
             if extent == 1 or extent == result[d]:
                 continue
             if result[d] != 1:
-                shapes = " and ".join(t.describe() for t in tensors if t.shape)
+                shapes = " and ".join(_uncast(t) for t in tensors if t.shape)
                 where = f"dimension {d - rank - last}"
                 raise ShapeError(
                     f"{what}: the shapes of {shapes} do not fit: {where} is "
@@ -110,6 +110,12 @@ def broadcast_shapes(what: str, *tensors: Tensor, last: int = 0) -> Shape:
                 )
             result[d] = extent
     return tuple(result)
+
+
+def _uncast(t: Tensor) -> str:
+    """Describe an operand as it was given: promotion has cast it, perhaps."""
+    is_cast = isinstance(t.op, Comprehension) and t.op.name.startswith("as_")
+    return (t.args[0] if is_cast else t).describe()
 
 
 def broadcast_index(shape: Shape, out: Shape) -> tuple[Index, ...]:

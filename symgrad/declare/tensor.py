@@ -273,32 +273,16 @@ for _symbol, _name in {
     "ge": "greater_equal",
 }.items():
     setattr(Tensor, f"__{_symbol}__", _binary(_name))
+_METHODS = (
+    "sum mean prod max min argmax argmin any all var std astype reshape permute_dims "
+    "squeeze expand_dims broadcast_to"
+)
 for _symbol, _name in {
     "__neg__": "negative",
+    "__pos__": "positive",
     "__invert__": "logical_not",
     "__abs__": "abs",
-    **{
-        n: n
-        for n in [
-            "sum",
-            "mean",
-            "prod",
-            "max",
-            "min",
-            "argmax",
-            "argmin",
-            "any",
-            "all",
-            "var",
-            "std",
-            "astype",
-            "reshape",
-            "permute_dims",
-            "squeeze",
-            "expand_dims",
-            "broadcast_to",
-        ]
-    },
+    **{name: name for name in _METHODS.split()},
     "transpose": "permute_dims",
 }.items():
     setattr(Tensor, _symbol, _method(_name))

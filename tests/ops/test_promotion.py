@@ -332,3 +332,17 @@ def test_other_types_are_errors_that_list_what_is_known(kind):
         sg.input("x", (3,), dtype=kind)
     with pytest.raises(sg.DTypeError, match=r"float32.*bool"):
         sg.input("x", (3,)).astype(kind)
+
+
+def test_plus_is_the_number_itself():
+    x = sg.input("x", ("n",))
+    assert +x is x
+    assert np.positive(x) is x
+    with pytest.raises(sg.DTypeError, match="positive takes numbers"):
+        sg.positive(x > 0)
+
+
+def test_what_does_not_fit_is_named_as_it_was_given():
+    x, y = sg.input("x", ("n", 3)), sg.input("y", ("n",), dtype="int64")
+    with pytest.raises(sg.ShapeError, match=r"'y' int64\[n\] do not fit"):
+        x + y

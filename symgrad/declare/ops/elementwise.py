@@ -169,6 +169,14 @@ def clip(x: Any, min: Any = None, max: Any = None) -> Tensor:
     return t if max is None else elementwise("minimum", t, max)
 
 
+def positive(x: Any) -> Tensor:
+    """Return ``x`` as it is, for which ``+x`` stands."""
+    t = as_tensor(x)
+    if t.dtype == "bool":
+        raise DTypeError(f"positive takes numbers, and {t.describe()} holds none")
+    return t
+
+
 def astype(x: Any, dtype: object) -> Tensor:
     """Return ``x`` with its elements converted to ``dtype``."""
     return cast(as_tensor(x), dtypes.canonical(dtype))
@@ -207,6 +215,7 @@ FUNCTIONS |= {
         softsign,
         where,
         clip,
+        positive,
         astype,
         logaddexp,
         hypot,

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from symgrad.declare.build import cast, elementwise, reduction
 from symgrad.declare.tensor import Input, Param, Tensor, topological
 from symgrad.errors import GraphError
+
+#: More tensors than this are kept whole, and their norms computed by NumPy.
+MANY = 500
 
 
 def norms(
@@ -31,7 +36,9 @@ def norms(
 
     if not tensors:
         return []
-    sizes = [norm(t) for t in tensors]
+    # of very many, kernels for the norms would take longest to compile
+    many = len(tensors) > MANY
+    sizes = list(tensors) if many else [norm(t) for t in tensors]
     order = topological(sizes)
     known = [n for n in topological([loss, *sizes]) if isinstance(n.op, Input)]
     used = set(order)
@@ -39,6 +46,8 @@ def norms(
     inputs = [n for n in known if n in used or n.name in (data or {})]
     arrays, values = arguments(loss, inputs, order, data, params)
     found = compile(inputs, sizes)(*arrays, params=values)
+    if many:
+        return [float(np.linalg.norm(np.asarray(v, "float64").ravel())) for v in found]
     return [float(v) for v in found]
 
 

@@ -319,3 +319,10 @@ def test_long_names_leave_room(view):
     width = float(re.search(r'width="(\d+)pt"', svg).group(1))
     assert width < 1400
     assert name in svg  # whole, when it is pointed at
+
+
+def test_norms_of_many_tensors_are_those_of_few(monkeypatch):
+    loss, data = residual()
+    few = draw(loss, "flow", data=data).dot
+    monkeypatch.setattr("symgrad.drawing.measure.MANY", 3)
+    assert draw(loss, "flow", data=data).dot == few

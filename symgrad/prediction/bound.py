@@ -28,6 +28,8 @@ from symgrad.prediction.meanfield import MeanField
 from symgrad.prediction.measured import measured
 from symgrad.train.initialize import init, name_of
 
+MOST_SIZE = 64  # that is tried for a dimension of which nothing is known
+
 Intervals = Mapping[str, tuple[float, float]]
 
 
@@ -143,7 +145,8 @@ def gradient_bound(
         data: arrays of inputs by name, in place of intervals; only their extremes and
             norms are used.
         intervals: input name → (least, greatest) value; all numbers by default.
-        sizes: sizes of named dimensions; by default those of ``data``, else 1.
+        sizes: sizes of named dimensions; by default those of ``data``, else 1, or the
+            least at which no part of the loss is empty.
         measure: also run the loss on ``data``, for a second bound ``.at_data`` from the
             values that its nodes have there: sharper by far behind normalisations.
 
@@ -205,7 +208,8 @@ def make_flow(
     The arguments are those of ``gradient_bound``; and ``known``, what is known of
     nodes that are no leaves.
     """
-    leaves = [t for t in topological([loss]) if isinstance(t.op, Input | Param)]
+    order = topological([loss])
+    leaves = [t for t in order if isinstance(t.op, Input | Param)]
     named = {name_of(t): t for t in leaves}
     inputs = ", ".join(repr(n) for n, t in named.items() if isinstance(t.op, Input))
     for what, given in (("data", data), ("intervals", intervals)):
@@ -223,16 +227,29 @@ def make_flow(
         elif isinstance(t.op, Param):
             raise GraphError(f"params has no array for {t.name!r}")
     found = _sizes(leaves, arrays) | dict(sizes or {})
-    for t in leaves:
-        for size in t.shape:
-            for name in names(size):
-                found.setdefault(name, 1)
+    _add_unknown(order, leaves, found)
     facts: dict[Tensor, Facts] = {t: Known(a) for t, a in arrays.items()}
     for name, span in (intervals or {}).items():
         t = named[name]
         shape = tuple(evaluate(s, found) for s in t.shape)
         facts.setdefault(t, Facts(shape, *_span(name, span)))
     return Flow([loss], wrt, facts | dict(known or {}), found)
+
+
+def _add_unknown(
+    order: Sequence[Tensor], leaves: Sequence[Tensor], sizes: dict[str, int]
+) -> None:
+    """Add sizes that nothing tells: 1, or the least that leaves no tensor empty."""
+    every = dict.fromkeys(n for t in leaves for size in t.shape for n in names(size))
+    unknown = [n for n in every if n not in sizes]
+    sizes |= dict.fromkeys(unknown, 1)
+    derived = {s for t in order for s in t.shape if not isinstance(s, int)}
+    for _ in range(MOST_SIZE):
+        if not unknown or all(evaluate(s, sizes) > 0 for s in derived):
+            return
+        for n in unknown:
+            sizes[n] += 1
+    sizes |= dict.fromkeys(unknown, 1)
 
 
 def _check(loss: Any) -> None:

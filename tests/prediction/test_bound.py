@@ -267,6 +267,16 @@ def test_a_loss_that_is_a_parameter_is_measured():
     assert bound.value == bound.at_data == 1
 
 
+def test_unknown_sizes_leave_nothing_empty():
+    """Of one letter a model of the next letter learns nothing: two are the least."""
+    ids = sg.input("ids", ("n", "t"), dtype="int64")
+    E = sg.param("E", (5, 3))
+    logits = sg.take(E, ids, axis=0) @ E.T
+    bound = sg.gradient_bound(sg.nn.cross_entropy(logits[:, :-1], ids[:, 1:]), E)
+    assert bound.given == "n = 2, t = 2"
+    assert 0 < bound.value < np.inf
+
+
 def test_measuring_needs_data():
     x = sg.input("x", ("n", 3))
     W = sg.param("W", (3, 2))

@@ -77,7 +77,7 @@ def step(
 def value(t: Tensor, names: Mapping[Tensor, str]) -> str | None:
     """Return the formula of a node over the named ones below it, if it is short."""
     members, sources = _between(t, t, names)
-    if len(members) > MOST:
+    if len(members) > MOST or not t.args:  # a loss that is a parameter says nothing
         return None
     sources = [n for n in sources if n is not t]
     known = _named(t, sources, {n: n for n in sources}, names, None)

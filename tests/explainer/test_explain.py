@@ -353,6 +353,11 @@ def test_errors(tmp_path, page):
     assert page.storyboard.startswith("1. The learning problem")
 
 
+def test_a_loss_that_is_a_parameter():
+    p = sg.param("p", (), init=3.0)
+    assert len(sg.explain(p, {}).scenes) == 13
+
+
 def test_models_without_data_or_parameters(page):
     assert page.scenes  # what these lack is shown on the built-in network
     bare = sg.explain(sg.sum(sg.param("p", (4, 3)) ** 2))

@@ -16,7 +16,7 @@ from symgrad.explainer import public
 from symgrad.explainer.progress import shown_on_stderr
 from symgrad.explainer.public import Explanation
 from symgrad.explainer.scenes import adapters, problem
-from symgrad.explainer.scenes import formulas as formulas_scene
+from symgrad.explainer.scenes.formulas import activations
 from symgrad.explainer.subject import Subject
 
 ROOT = Path(sg.__file__).parents[1]
@@ -62,9 +62,8 @@ def test_one_file_that_loads_nothing(page, tmp_path):
     assert "{{" not in text.replace("${{", "")
 
 
-def test_the_update_is_a_step_of_descent(page):
-    s = page.subject
-    loss, gradients, _ = by_jax(s)
+def test_the_update_is_a_step_of_descent(page, jax_numbers):
+    loss, gradients, _ = jax_numbers
     (found,) = [
         f for f in formulas(scene(page, "problem")) if re.match(r"L=[\d.]+$", f)
     ]
@@ -113,8 +112,13 @@ def by_jax(s):
         return float(loss), gradients, [float(np.linalg.norm(g)) for g in by_places]
 
 
-def test_norms_of_the_backward_pass(page):
-    _, _, norms = by_jax(page.subject)
+@pytest.fixture(scope="module")
+def jax_numbers(page):
+    return by_jax(page.subject)
+
+
+def test_norms_of_the_backward_pass(page, jax_numbers):
+    norms = jax_numbers[2]
     nodes = scene(page, "backward").panels[0]["nodes"]
     shown = [float(n["value"].removeprefix("‖g‖ ")) for n in nodes[:-1]]
     assert shown == pytest.approx(norms, rel=5e-3)
@@ -139,18 +143,14 @@ def test_captions_can_be_read(page):
         assert [p[0] for p in s.pace] == [*(at for at, _ in s.beats), s.seconds]
 
 
-def table(model, name="this model"):
-    found = formulas_scene.scene(Subject(*model, name=name)).panels[0]["rows"]
-    return [
-        ("".join(ET.fromstring(r["cells"][0]["math"]).itertext()), *r["cells"][1:])
-        for r in found
-    ]
+def letters(math):
+    return "".join(ET.fromstring(math).itertext()).replace("\u2061", "")
 
 
-def test_formulas_to_keep_are_mathematics(page):
-    found = table((page.subject.loss, page.subject.data))
-    said = {formula.replace("\u2061", ""): here for formula, _, here in found}
-    _, gradients, norms = by_jax(page.subject)
+def test_formulas_to_keep_are_mathematics(page, jax_numbers):
+    rows = [r["cells"] for r in scene(page, "formulas").panels[0]["rows"]]
+    said = {letters(formula["math"]): here for formula, _, here in rows}
+    _, gradients, norms = jax_numbers
     assert said["δ=softmax(z)−onehot(y)n"] == f"its norm is {norms[-1]:.3g}"
     assert said["δ6=δW⊤"] == f"norm × {norms[-2] / norms[-1]:.3g}"
     weight = float(np.linalg.norm(gradients["head/W"]))
@@ -165,12 +165,11 @@ def test_a_scaling_is_no_activation():
     rng = np.random.default_rng(0)
     data = {"x": rng.normal(size=(9, 3)), "y": rng.normal(size=(9, 2))}
     loss = sg.nn.mse(h @ sg.param("W", (4, 2)), y)
-    found = [row for row in table((loss, data)) if row[1].startswith("at each ")]
-    (row,) = found[1:]  # of the chain rule
-    assert row[0].replace("\u2061", "") == "f′(x)=1−tanh2(x4)8"
-    assert row[1:] == (
-        "at each f(x) = tanh(x / 4) / 2: once on the way", "never steeper than 1/8"
-    )  # fmt: skip
+    ((shown, *row),) = activations(Subject(loss, data))
+    assert letters(shown) == "f′(x)=1−tanh2(x4)8"
+    assert row == [
+        "at each f(x) = tanh(x / 4) / 2: once on the way", "never steeper than 1/8",
+    ]  # fmt: skip
 
 
 def test_a_model_with_lora_of_its_own():
@@ -308,8 +307,9 @@ def test_the_example():
     example = runpy.run_path(str(ROOT / "examples" / "explain_my_model.py"))
     loss, data = example["loss"]()
     found = sg.explain(loss, data, name="the digits network")
-    shown = problem.scene(found.subject)
-    assert shown.panels
+    assert [s.name for s in found.subject.stations] == [
+        "x", "stem", "block1", "block2", "block3", "head",
+    ]  # fmt: skip
     assert "cross" in sg.formula(loss) or "log_softmax" in sg.formula(loss)
 
 

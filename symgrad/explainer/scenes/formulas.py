@@ -29,7 +29,7 @@ LOSS = "<mi>L</mi>"
 
 def scene(s: Subject) -> Scene:
     """Return the formulas, when each matters, and what it comes to in the model."""
-    found = [_update(s), *_passes(s), *_slopes(s), *_road(s), *_stable(s)]
+    found = [_update(s), *_passes(s), *activations(s), *_road(s), *_stable(s)]
     rows = [
         {"cells": [{"math": formula}, when, here], "at": 0.3 + 0.5 * n}
         for n, (formula, when, here) in enumerate(found[:MOST])
@@ -132,7 +132,7 @@ def _weight(s: Subject) -> Iterator[Row]:
         return
 
 
-def _slopes(s: Subject) -> Iterator[Row]:
+def activations(s: Subject) -> Iterator[Row]:
     """Give the slope of each activation, and how steep it may be."""
     forecast = s.diagnosis.prediction
     kinds = [f for f in forecast.slopes if not f.is_scaling] if forecast else []

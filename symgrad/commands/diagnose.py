@@ -32,6 +32,7 @@ DROPPED = (
     "activation_rms",
     "predicted_ratio",
     "bound",
+    "bound_at_data",
     "dead",
     "update_to_weight",
 )

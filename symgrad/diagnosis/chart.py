@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
 
-from symgrad.diagnosis.report import Diagnosis
+from symgrad.diagnosis.report import COLUMNS, Diagnosis
 
 WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 720, 280, 56, 24, 34, 44
 #: Beyond this many powers of ten from what was measured a bound is left out.
@@ -41,7 +41,7 @@ def chart(d: Diagnosis) -> str:
         points = [
             (x(n), y(v)) for n, v in enumerate(values) if v > 0 and math.isfinite(v)
         ]
-        if points:
+        if len(points) > 1 or (points and kind in ("gradient", "values")):
             parts += _line(kind, points)
             parts += _key(label, kind, at)
             at += 44 + 6.6 * len(label)
@@ -64,8 +64,9 @@ def _series(d: Diagnosis) -> list[tuple[str, str, list[float]]]:
     ]
     live = [v for _, _, values in found for v in values if v > 0 and math.isfinite(v)]
     top = max(live, default=1.0) * 10.0**FAR
-    bounds = [v if v <= top else math.nan for v in column("bound")]
-    return [*found, ("bound", "bound", bounds)]
+    name = "bound_at_data" if "bound_at_data" in d.columns else "bound"
+    bounds = [v if v <= top else math.nan for v in column(name)]
+    return [*found, (COLUMNS[name], "bound", bounds)]
 
 
 def _words(d: Diagnosis) -> str:
@@ -73,7 +74,8 @@ def _words(d: Diagnosis) -> str:
 
 
 def _names(names: Sequence[str], x: Callable[[int], float]) -> Iterator[str]:
-    step = max(1, math.ceil(len(names) / 10))
+    room = 7 * min(max(map(len, names)), 12) + 8
+    step = max(1, math.ceil(len(names) * room / (WIDTH - LEFT - RIGHT)))
     for n in range(0, len(names), step):
         name = names[n] if len(names[n]) <= 12 else "…" + names[n][-11:]
         yield (

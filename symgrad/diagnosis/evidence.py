@@ -14,6 +14,7 @@ from symgrad.diagnosis.layers import Model
 from symgrad.diagnosis.measure import Arrays, Instrument, Measured
 from symgrad.diagnosis.sharpness import LARGEST, noise_scale, sharpness_of
 from symgrad.diagnosis.trials import Trials, cuttable, pick, samples
+from symgrad.diagnosis.weights import gains
 from symgrad.drawing.highways import Share, shares
 from symgrad.errors import SymgradError
 from symgrad.train.initialize import name_of
@@ -23,6 +24,7 @@ TRIAL_STEPS = 40
 AGAIN_STEPS = 200  # at most, from the start
 MICRO_BATCHES = 24
 MOST = 4096  # samples that are measured
+LARGE = 3.0  # of a weight's gain; and, inverted, small
 
 
 @dataclass
@@ -40,6 +42,7 @@ class Run:
         rate: the learning rate at present.
         batch: samples in a step.
         extra: names of given parameters that the loss does not have.
+        given: names of those whose initial values were given, not drawn.
     """
 
     model: Model
@@ -53,6 +56,7 @@ class Run:
     rate: float | None = None
     batch: int | None = None
     extra: list[str] = field(default_factory=list)
+    given: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -71,8 +75,11 @@ class Evidence:
         trials: what changed -> the decrease of the loss, as a part of the first loss.
         again: the same in as many steps from the start as the run has made (200 at
             most), with a tenth or hundredth of the rate, whichever falls further.
+        instead: the measurements after these steps.
         updates: parameter -> norm of the change that the next step makes.
         nan: the sentence that names the first node that makes a NaN.
+        overflow: does the loss become finite before training if the weights that are
+            too large are scaled down?
         forecast: what the formulas predict, None where nothing is trained.
         roads: what of the gradient passes by each shortcut and by its block.
     """
@@ -86,8 +93,10 @@ class Evidence:
     noise: float | None = None
     trials: dict[str, float] = field(default_factory=dict)
     again: float = -math.inf
+    instead: Measured | None = None
     updates: dict[str, float] = field(default_factory=dict)
     nan: str | None = None
+    overflow: bool = False
     forecast: Forecast | None = None
     roads: list[Share] = field(default_factory=list)
 
@@ -120,6 +129,30 @@ class Evidence:
         if not math.isfinite(last):
             return math.inf
         return 1 - (first - last) / abs(first) if first else 1.0
+
+    @property
+    def input_scale(self) -> float:
+        """The root of the mean square of the first input with features."""
+        sizes = [
+            float(np.sqrt(np.mean(np.square(np.float64(self.run.data[name_of(t)])))))
+            for t in self.run.model.inputs
+            if t.dtype.startswith("float") and t.ndim > 1
+        ]
+        return sizes[0] if sizes else 1.0
+
+    @property
+    def slow(self) -> bool:
+        """Would a larger rate take the loss much further than this one?"""
+        if not self.trials or self.diverged or self.run.steps < 20:
+            return False
+        same = self.trials["same"]
+        larger = max(v for name, v in self.trials.items() if name.startswith("rate*"))
+        product, limit = self.product, self.limit
+        # Far below what the curvature allows, a small gain in few steps is telling too.
+        short = product is not None and limit is not None and product < limit / 1000
+        least = max(same + 0.02, 5 * same) if short else same + 0.15
+        stands = self.stuck and larger > max(0.05, 20 * same)
+        return same < 0.05 and (larger > least or stands)
 
     @property
     def again_steps(self) -> int:
@@ -180,6 +213,7 @@ def collect(run: Run) -> Evidence:
     base = run.start if broken else run.now
     if not start.finite:
         found.nan = instrument.first_nan(run.data, run.start)
+        found.overflow = _overflows_by_weights(instrument, run)
         return found
     found.roads = _roads(run, base)
     reached = list(instrument.reached)
@@ -193,12 +227,19 @@ def collect(run: Run) -> Evidence:
     if run.optimizer is not None and run.batch and cuttable(run.model, run.data):
         trials = Trials(run.model, reached, run.optimizer)
         found.noise = _noise(instrument, run, base)
-        _try(found, trials, base)
+        _try(found, instrument, trials, base)
         if not now.finite:
             found.nan = _late_nan(found, instrument, trials)
     elif not now.finite:
         found.nan = instrument.first_nan(run.data, run.now)
     return found
+
+
+def _overflows_by_weights(instrument: Instrument, run: Run) -> bool:
+    large = {n: g for n, g in gains(run.model, run.start).items() if g > LARGE}
+    smaller = {n: a / large.get(n, 1.0) for n, a in run.start.items()}
+    typed = {n: a.astype(run.start[n].dtype) for n, a in smaller.items()}
+    return bool(large) and instrument(run.data, typed).finite
 
 
 def _roads(run: Run, params: Arrays) -> list[Share]:
@@ -230,7 +271,7 @@ def _noise(instrument: Instrument, run: Run, params: Arrays) -> float | None:
     return noise_scale(small, run.batch, whole, count)
 
 
-def _try(found: Evidence, trials: Trials, base: Arrays) -> None:
+def _try(found: Evidence, instrument: Instrument, trials: Trials, base: Arrays) -> None:
     """Train on for some steps, each time with one thing changed."""
     run = found.run
     assert run.rate is not None
@@ -261,11 +302,13 @@ def _try(found: Evidence, trials: Trials, base: Arrays) -> None:
         found.trials[name] = fallen if math.isfinite(fallen) else -math.inf
     for factor in (0.1, 0.01):
         rate = run.rate * factor
-        after, _, _ = trials.run(
+        after, _, arrays = trials.run(
             run.data, run.start, rate, run.batch, found.again_steps
         )
         fallen = (found.start.loss - after) / abs(found.start.loss or 1.0)
-        found.again = max(found.again, fallen if math.isfinite(fallen) else -math.inf)
+        if fallen > found.again:  # neither infinite nor NaN
+            found.again = fallen
+            found.instead = instrument(run.data, arrays)
 
 
 def _usual_rate(found: Evidence) -> float:

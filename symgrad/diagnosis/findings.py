@@ -56,11 +56,13 @@ Rule = Callable[[Evidence], Iterator[Finding]]
 
 def conclude(evidence: Evidence) -> list[Finding]:
     """Return the findings, most serious first and causes before symptoms."""
-    from symgrad.diagnosis import structure, training
+    from symgrad.diagnosis import recurrence, structure, training
 
     if not evidence.measured:
-        return [f for rule in structure.FORESEEN for f in rule(evidence)]
-    found = [f for rule in structure.RULES for f in rule(evidence)]
+        rules = (*structure.FORESEEN, *recurrence.FORESEEN)
+        return [f for rule in rules for f in rule(evidence)]
+    rules = (*structure.RULES, *recurrence.RULES)
+    found = [f for rule in rules for f in rule(evidence)]
     for rule in training.RULES:
         found += rule(evidence, found)
     _blame(found)

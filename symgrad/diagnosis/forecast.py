@@ -14,16 +14,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from symgrad.declare import scalar
+from symgrad.declare.conditions import sizes_of
+from symgrad.declare.dims import evaluate
+from symgrad.declare.loop import Final, Scan
 from symgrad.declare.scalar import Expr
 from symgrad.declare.tensor import Tensor
 from symgrad.diagnosis.layers import Layer, Model
+from symgrad.diagnosis.through_time import Repeat
 from symgrad.prediction.bound import make_flow, meetings
 from symgrad.prediction.flow import Edge, Flow
 from symgrad.prediction.meanfield import MeanField
+from symgrad.prediction.measured import measured
+from symgrad.prediction.norms import spectral_norm
 from symgrad.prediction.supremum import derivative
+from symgrad.train.initialize import name_of
 
 FADED, GROWN = 1e-3, 1e3  # of a gradient, between the first and the last layer
 MOST = 3000  # nodes of a loss
+MOST_VALUES = 50_000_000  # that are held for a bound at the data
 LINEAR = ("add", "sub", "mul", "div", "neg")  # beside a number
 
 
@@ -62,6 +70,25 @@ class LayerForecast:
         return "grows" if self.flow > 20 else "steady"
 
 
+@dataclass(frozen=True)
+class LoopForecast:
+    """What is predicted of a gradient on its way back through the steps of a loop.
+
+    Attributes:
+        layer: the name of the layer.
+        steps: how many steps it passes, the last one left out.
+        change: by how much its norm is expected to change.
+        most: an upper bound on that, for any data.
+        last_only: does the loss read nothing but what the last step leaves?
+    """
+
+    layer: str
+    steps: int
+    change: float
+    most: float
+    last_only: bool
+
+
 @dataclass
 class Slope:
     """An elementwise function that a gradient passes.
@@ -96,11 +123,13 @@ class Forecast:
         slopes: the elementwise functions that the gradient passes on its way from the
             last layer to the first.
         places: how many results of layers it passes.
+        loops: those that data pass, in the order of the graph.
     """
 
     layers: list[LayerForecast]
     slopes: list[Slope]
     places: int
+    loops: list[LoopForecast]
 
     @property
     def first(self) -> LayerForecast | None:
@@ -174,7 +203,40 @@ def forecast(
         )
     sites = [s for layer in layers for s in layer.sites]
     places = sum(not math.isnan(expected.norm(s)) for s in sites)
-    return Forecast(found, _slopes(through), places)
+    loops = [_through_time(r, flow, expected) for r in model.repeats]
+    return Forecast(found, _slopes(through), places, loops)
+
+
+def bounds_at_data(
+    model: Model, params: Mapping[str, np.ndarray], data: Mapping[str, np.ndarray]
+) -> dict[str, float]:
+    """Return bounds on the norms of gradients at these data: parameter -> bound.
+
+    They rest on the values that all nodes have there.  There are none for losses
+    without trained parameters, nor where the values would take much memory.
+    """
+    sizes = sizes_of(model.inputs, [np.shape(data[name_of(t)]) for t in model.inputs])
+    held = sum(math.prod(evaluate(s, sizes) for s in t.shape) for t in model.order)
+    if not model.trainable or len(model.order) > MOST or held > MOST_VALUES:
+        return {}
+    known = measured(model.loss, params, data)
+    flow = make_flow(model.loss, model.trainable, params, data, known=known)
+    found, _ = flow.accumulate()
+    return {name_of(p): found[id(p)] for p in model.trainable if id(p) in found}
+
+
+def _through_time(repeat: Repeat, flow: Flow, expected: MeanField) -> LoopForecast:
+    """Predict how a gradient of the last step's results changes on its way back."""
+    steps, field = flow.steps_of(repeat.results[0]), expected.loop(repeat.results[0])
+    if steps.length < 2:
+        return LoopForecast(repeat.layer, 0, math.nan, math.nan, False)
+    read = [t.op for t in repeat.results if isinstance(t.op, Scan)]
+    ends, squares = steps.back(read, field.row)
+    _, limits = steps.back(read, steps.row)
+    change = math.sqrt((squares @ ends).sum() / ends.sum()) if ends.any() else math.nan
+    most = spectral_norm(limits) if np.isfinite(limits).all() else math.inf
+    alone = all(isinstance(op, Final) for op in read)
+    return LoopForecast(repeat.layer, steps.length - 1, change, most, alone)
 
 
 def _part(norm: float, whole: float) -> float:
@@ -208,7 +270,8 @@ def _slopes(through: Mapping[int, list[Edge]]) -> list[Slope]:
     for e in (e for edges in through.values() for e in edges if e.slope is not None):
         assert e.slope is not None
         cone, _ = e.slope
-        if len(cone.leaves) == 1 and cone.name not in LINEAR:
+        single = len(cone.leaves) == 1 and cone.name not in LINEAR
+        if single and _varies(derivative(cone.body, e.slope[1])):
             says = e.says.split(" · ")[0]
             new = Slope(cone.name, cone.body, says, e.factor)
             slope = found.setdefault(cone.body, new)
@@ -216,3 +279,8 @@ def _slopes(through: Mapping[int, list[Edge]]) -> list[Slope]:
             if e.factor > slope.supremum:
                 slope.says, slope.supremum = says, e.factor
     return list(found.values())
+
+
+def _varies(slope: Expr) -> bool:
+    """Does a slope depend on anything?"""
+    return slope.fn == "var" or any(map(_varies, slope.args))

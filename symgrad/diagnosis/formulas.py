@@ -39,16 +39,46 @@ def key_formulas(d: Diagnosis) -> str:
     if len(wrt) > MOST or not wrt:
         return ""
     try:
-        return str(parameter_gradients(model.loss, wrt))
+        return _summed(str(parameter_gradients(model.loss, wrt)))
     except SymgradError:
         return ""
+
+
+def _summed(formulas: str) -> str:
+    """Say of a gradient that a loop gives what it is: a sum over the steps.
+
+    >>> _summed("∂L/∂U = scan_9")
+    '∂L/∂U = Σₜ (∂hₜ₊₁/∂U)ᵀ ∂L/∂hₜ₊₁'
+    """
+    return re.sub(
+        r"∂L/∂(\S+)(\s*) = scan(_\d+)?$",
+        r"∂L/∂\1\2 = Σₜ (∂hₜ₊₁/∂\1)ᵀ ∂L/∂hₜ₊₁",
+        formulas,
+        flags=re.MULTILINE,
+    )
 
 
 def matters(d: Diagnosis) -> list[Row]:
     """Return formula, when it matters, and what it is in this model."""
     e = d.evidence
     m = e.now if e.now.finite else e.start
-    return [*_chain(d, m), *_slopes(d, m), *_shortcuts(d), *_steps(d)]
+    parts = (_chain(d, m), _time(d, m), _slopes(d, m), _shortcuts(d), _steps(d))
+    return [row for part in parts for row in part]
+
+
+def _time(d: Diagnosis, m: Measured) -> Iterator[Row]:
+    """Yield what becomes of a gradient on its way back through each loop."""
+    rates = {j.layer: j for j in m.journeys}
+    for f in d.prediction.loops if d.prediction else ():
+        if not f.steps:
+            continue
+        said = f"{f.layer}: expected {number(f.change)} over {f.steps} steps"
+        rate = f.change ** (1 / f.steps)
+        if f.layer in rates:
+            rate = rates[f.layer].rate
+            said += f"; measured {number(rates[f.layer].change)}"
+        where = _depth(rate, f.steps).replace("layer", "step")
+        yield ("∂L/∂hₜ = (∂hₜ₊₁/∂hₜ)ᵀ ∂L/∂hₜ₊₁", where, said)
 
 
 def _chain(d: Diagnosis, m: Measured) -> Iterator[Row]:
@@ -63,6 +93,8 @@ def _chain(d: Diagnosis, m: Measured) -> Iterator[Row]:
     formula = _product(d)
     if math.isfinite(float(row["bound"])) and formula:
         said = f"at most {number(float(row['bound']))}"
+        if float(row["bound_at_data"]) < float(row["bound"]):
+            said += f", at these data {number(float(row['bound_at_data']))}"
         if d.evidence.measured:
             said += f"; measured {number(float(row['gradient_norm']))}"
         yield (formula, "the data are not known: it holds for all of them", said)
@@ -84,7 +116,7 @@ def _back(d: Diagnosis) -> str:
 def _depth(rate: float, places: int) -> str:
     """Say from what depth on a factor in each layer is too much."""
     if not 0 < rate < math.inf or rate == 1:
-        return "the network is deep"
+        return "there are many layers"
     count = math.ceil(math.log(1000) / abs(math.log(rate)))
     limit = "under 10⁻³" if rate < 1 else "over 10³"
     reached = "this one has" if count <= places else "more than the"

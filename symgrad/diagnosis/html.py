@@ -59,7 +59,12 @@ background:none}
 .sg-report .line.values{stroke:var(--values)}
 .sg-report .line.bound{stroke:var(--bound);stroke-width:1}
 .sg-report .dot.gradient{fill:var(--gradient)}.sg-report .dot.values{fill:var(--values)}
-@media(max-width:40rem){.sg-report dl{display:block}.sg-report dd{margin:0 0 .3rem}}
+@media(max-width:40rem){.sg-report dl{display:block}.sg-report dd{margin:0 0 .3rem}
+.sg-report table.words th{display:none}
+.sg-report table.words tr{display:block;border-bottom:1px solid var(--rule);
+padding:.3rem 0}
+.sg-report table.words td{display:block;border:0;padding:.1rem 0}
+.sg-report table.words td+td{color:var(--soft)}}
 """
 BODY = (
     "body{margin:0;padding:2rem;background:#fff}"

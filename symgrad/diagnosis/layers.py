@@ -6,18 +6,16 @@ matrix outside of scopes and the vectors added to what it makes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from symgrad.declare import dtypes
 from symgrad.declare.comprehension import Comprehension
-from symgrad.declare.tensor import Input, Param, Reshape, Tensor, topological
+from symgrad.declare.tensor import Input, Param, Tensor, topological
+from symgrad.diagnosis.activations import Activation, activations
+from symgrad.diagnosis.through_time import Repeat, repeats
 from symgrad.drawing.residuals import Residual, residuals
 from symgrad.train.initialize import name_of
-
-#: Activations of which a unit can die (no slope) or saturate (hardly any).
-RECTIFIERS, SQUASHERS = ("relu",), ("sigmoid", "tanh")
 
 
 @dataclass
@@ -41,23 +39,6 @@ class Layer:
         return not any(trains(p) for p in self.params)
 
 
-@dataclass(frozen=True, eq=False)
-class Activation:
-    """A node at which units may die or saturate.
-
-    Attributes:
-        node: the activation's value.
-        kind: ``relu``, ``sigmoid`` or ``tanh``.
-        layer: the name of the layer that it belongs to.
-        axis: the axis along which the units lie, None if there is none.
-    """
-
-    node: Tensor
-    kind: str
-    layer: str
-    axis: int | None
-
-
 @dataclass
 class Model:
     """The structure of a loss.
@@ -66,7 +47,9 @@ class Model:
         loss: the scalar that is trained.
         order: every node, operands first.
         layers: in the order in which data reach them.
-        activations: hidden ones and rectified results, in the order of the graph.
+        activations: hidden ones and rectified results, in the order of the graph; those
+            of loops' bodies too.
+        repeats: the loops.
         shortcuts: residual sums, of a tensor and something computed from it.
         norms: divisions by a deviation that is computed from data.
     """
@@ -75,6 +58,7 @@ class Model:
     order: list[Tensor]
     layers: list[Layer]
     activations: list[Activation]
+    repeats: list[Repeat]
     shortcuts: list[Residual]
     norms: list[Tensor]
 
@@ -115,10 +99,21 @@ def model_of(loss: Tensor) -> Model:
         loss,
         order,
         layers,
-        _activations(order, data, owner, last, layers),
-        residuals(loss),
+        activations(order, data, owner, last, [s for a in layers for s in a.sites]),
+        repeats(loss, owner),
+        [r for r in residuals(loss) if _learned(r)],
         _norms(order, data, last),
     )
+
+
+def _learned(r: Residual) -> bool:
+    """Is there a parameter in a block, not just functions beside their argument?"""
+    members = {id(r.stream)} | {id(t) for b in r.blocks for t in b.members}
+    beside = [
+        a for b in r.blocks for t in b.members for a in t.args if id(a) not in members
+    ]
+    leaves = ({type(t.op) for t in topological([a])} for a in beside)
+    return any(Param in kinds and Input not in kinds for kinds in leaves)
 
 
 def dependents(order: Sequence[Tensor], roots: Iterable[Tensor]) -> set[int]:
@@ -136,7 +131,7 @@ def _layers(
     """Return the layers, and the name of the layer that each data node belongs to."""
     weights = _weights(order, data)
     layers: dict[str, Layer] = {}
-    place: dict[str, str] = {}  # parameter -> its layer
+    home: dict[str, str] = {}  # parameter -> its layer
     owner: dict[int, str] = {}
     for node in order:
         if id(node) not in data:
@@ -146,16 +141,43 @@ def _layers(
         latest = max(known, key=lambda n: rank[n], default=None)
         direct = [p for a in node.args for p in weights.get(id(a), ())]
         for p in direct:
-            name = place.setdefault(name_of(p), _layer_name(p, latest))
+            name = home.setdefault(name_of(p), _layer_name(p, latest))
             layer = layers.setdefault(name, Layer(name))
             if not any(p is q for q in layer.params):
                 layer.params.append(p)
         if direct:
-            latest = place[name_of(max(direct, key=lambda p: p.ndim))]
+            latest = home[name_of(max(direct, key=lambda p: p.ndim))]
             _add_site(layers[latest], node)
         if latest is not None:
             owner[id(node)] = latest
-    return list(layers.values()), owner
+    for layer in layers.values():
+        layer.sites = _forward(layer.sites, weights)
+    return _in_order(list(layers.values()), order), owner
+
+
+def _in_order(layers: list[Layer], order: Sequence[Tensor]) -> list[Layer]:
+    """Return the layers by their first sites; one without follows the one before."""
+    place = {id(node): n for n, node in enumerate(order)}
+    keys: list[int] = []
+    for layer in layers:
+        before = keys[-1] if keys else 0
+        keys.append(place[id(layer.sites[0])] if layer.sites else before)
+    by_key = sorted(zip(keys, range(len(layers)), strict=True))
+    return [layers[n] for _, n in by_key]
+
+
+def _forward(sites: list[Tensor], weights: dict[int, list[Tensor]]) -> list[Tensor]:
+    """Return the sites of the forward pass, where the loss holds derivatives too.
+
+    In derivatives of a layer by its input the weights appear again, but no bias does.
+    """
+
+    def used(site: Tensor) -> list[Tensor]:
+        return [p for a in site.args for p in weights.get(id(a), ())]
+
+    biased = any(p.ndim == 1 for s in sites for p in used(s))
+    again = {id(s) for s in sites if biased and all(p.ndim > 1 for p in used(s))}
+    return [s for s in sites if id(s) not in again]
 
 
 def _weights(order: Sequence[Tensor], data: set[int]) -> dict[int, list[Tensor]]:
@@ -163,7 +185,8 @@ def _weights(order: Sequence[Tensor], data: set[int]) -> dict[int, list[Tensor]]
     found: dict[int, list[Tensor]] = {}
     for node in order:
         if isinstance(node.op, Param):
-            found[id(node)] = [node]
+            if dtypes.is_float(node.dtype):  # no random key, nor a switch of the mode
+                found[id(node)] = [node]
         elif id(node) not in data:
             parts = [p for a in node.args for p in found.get(id(a), ())]
             if parts:
@@ -192,118 +215,6 @@ def _last_sites(layers: Sequence[Layer], order: Sequence[Tensor]) -> set[int]:
         if id(node) in needed:
             needed |= {id(a) for a in node.args}
     return needed
-
-
-def kind_of(node: Tensor) -> str | None:
-    """Return ``relu``, ``sigmoid`` or ``tanh``, also for relu as a maximum with 0."""
-    if not isinstance(node.op, Comprehension) or node.op.reduce is not None:
-        return None
-    fn = node.op.body.fn
-    if fn in (*RECTIFIERS, *SQUASHERS):
-        return fn
-    values = [getattr(a.op, "value", None) for a in node.args]
-    zero = any(v is not None and v.ndim == 0 and v == 0 for v in values)
-    return "relu" if fn == "maximum" and zero else None
-
-
-def _activations(
-    order: Sequence[Tensor],
-    data: set[int],
-    owner: dict[int, str],
-    hidden: set[int],
-    layers: Sequence[Layer],
-) -> list[Activation]:
-    gates = _gates(order)
-    axes = unit_axes(order)
-    results = {id(s) for layer in layers for s in layer.sites}
-    found = []
-    for node in order:
-        kind = kind_of(node)
-        if kind is None or id(node) not in data:
-            continue
-        # no output is saturated; but a rectified one may be dead as hidden ones are
-        last = kind in RECTIFIERS and id(node.args[0]) in results
-        if id(node) not in hidden and not last:
-            continue
-        if id(node) in gates or id(node) not in owner:
-            continue
-        found.append(Activation(node, kind, owner[id(node)], axes[id(node)]))
-    return found
-
-
-def _gates(order: Sequence[Tensor]) -> set[int]:
-    """Return the activations that only multiply something: those may saturate."""
-    users: dict[int, list[str]] = {}
-    for node in order:
-        local = isinstance(node.op, Comprehension) and node.op.is_elementwise
-        fn = node.op.body.fn if local else ""  # type: ignore[union-attr]
-        for a in node.args:
-            users.setdefault(id(a), []).append(fn)
-    gate = {"mul", "sub", "add"}  # x·s, (1 - s)·x, 1 + tanh
-    return {
-        id(n)
-        for n in order
-        if kind_of(n) in SQUASHERS
-        and "mul" in users.get(id(n), ())
-        and set(users[id(n)]) <= gate
-    } | {
-        id(n.args[0])
-        for n in order
-        if isinstance(n.op, Comprehension)
-        and n.op.body.fn == "add"
-        and any(a.shape == () and hasattr(a.op, "value") for a in n.args)
-        and len(n.args) == 2
-        and kind_of(n.args[0]) in SQUASHERS
-    }
-
-
-def unit_axes(order: Sequence[Tensor]) -> dict[int, int | None]:
-    """Return the axis of each node that belongs to the nearest parameter.
-
-    In ``x @ W`` it is the axis of W's columns, in a convolution that of its channels.
-    """
-    near: dict[int, tuple[float, ...]] = {}
-    for node in order:
-        near[id(node)] = _distances(node, near)
-    found: dict[int, int | None] = {}
-    for node in order:
-        distances = near[id(node)]
-        least = min(distances, default=math.inf)
-        at = [a for a, d in enumerate(distances) if d == least]
-        found[id(node)] = at[-1] if least < math.inf else None
-    return found
-
-
-def _distances(node: Tensor, near: dict[int, tuple[float, ...]]) -> tuple[float, ...]:
-    """Return, for each axis, how many nodes away the nearest parameter's axis is."""
-    if isinstance(node.op, Param):
-        return (0.0,) * node.ndim
-    if isinstance(node.op, Reshape):
-        return _through_reshape(node, near[id(node.args[0])])
-    least = [math.inf] * node.ndim
-    if not isinstance(node.op, Comprehension) or node.op.target is not None:
-        return tuple(least)
-    for read in node.op.reads:
-        distances = near[id(node.args[read.operand])]
-        for d, index in enumerate(read.index):
-            for a in index.axes():
-                if a < node.ndim:
-                    least[a] = min(least[a], distances[d] + 1)
-    return tuple(least)
-
-
-def _through_reshape(node: Tensor, before: tuple[float, ...]) -> tuple[float, ...]:
-    """Axes keep their distances from the left and right as long as sizes agree."""
-    old, new = node.args[0].shape, node.shape
-    left = 0
-    while left < min(len(old), len(new)) and old[left] == new[left]:
-        left += 1
-    right = 0
-    while right < min(len(old), len(new)) - left and old[-1 - right] == new[-1 - right]:
-        right += 1
-    middle = min(before[left : len(old) - right], default=math.inf)
-    count = len(new) - left - right
-    return (*before[:left], *([middle] * count), *before[len(old) - right :])
 
 
 def _norms(order: Sequence[Tensor], data: set[int], hidden: set[int]) -> list[Tensor]:

@@ -14,13 +14,17 @@ from typing import Any
 import numpy as np
 
 from symgrad.declare import dtypes
+from symgrad.declare.bodies import stacked
 from symgrad.declare.build import cast, elementwise
 from symgrad.declare.conditions import sizes_of
 from symgrad.declare.dims import evaluate
+from symgrad.declare.loop import Loop
 from symgrad.declare.ops import FUNCTIONS
 from symgrad.declare.tensor import Tensor, constant
 from symgrad.derivation.reverse import reverse
-from symgrad.diagnosis.layers import RECTIFIERS, Activation, Model
+from symgrad.diagnosis.activations import RECTIFIERS, Activation
+from symgrad.diagnosis.layers import Model
+from symgrad.diagnosis.through_time import Journey, journey, probes
 from symgrad.drawing.measure import norm
 from symgrad.errors import NumericError
 from symgrad.pipeline import compile
@@ -40,12 +44,14 @@ class Units:
         activation: which.
         idle: for each unit, the fraction of values at which it has no slope (relu) or
             under a twentieth of the greatest slope (sigmoid, tanh).
+        shut: the same for values of a sigmoid near 0, which let nothing pass.
         dead: the numbers of the units that have no slope on any value.
         count: the number of values of a unit.
     """
 
     activation: Activation
     idle: np.ndarray
+    shut: np.ndarray
     dead: list[int]
     count: int
 
@@ -75,6 +81,7 @@ class Measured:
         sites: layer -> (rms of the value, norm of the cotangent) at each of its sites;
             the cotangent is NaN where no gradient is needed.
         units: what each hidden relu, sigmoid and tanh does.
+        journeys: the way of a gradient through the steps of each loop.
         finite: is every number finite?
     """
 
@@ -83,6 +90,7 @@ class Measured:
     weights: dict[str, float]
     sites: dict[str, list[tuple[float, float]]]
     units: list[Units] = field(default_factory=list)
+    journeys: list[Journey] = field(default_factory=list)
 
     @property
     def finite(self) -> bool:
@@ -115,6 +123,8 @@ class Instrument:
                 for n, found in sites.items()
             },
             "idle": [idle(a) for a in model.activations],
+            "shut": [_share(a, _shut(a)) for a in model.activations],
+            "loops": [probes(r, self.cotangents) for r in model.repeats],
         }
         self.program = compile(model.inputs, self.outputs, threads=threads)
 
@@ -140,8 +150,15 @@ class Instrument:
             {n: float(np.linalg.norm(np.float64(v))) for n, v in needed.items()},
             sites,
             [
-                _units(a, off, sizes)
-                for a, off in zip(self.model.activations, found["idle"], strict=True)
+                _units(*one, sizes)
+                for one in zip(
+                    self.model.activations, found["idle"], found["shut"], strict=True
+                )
+            ],
+            [
+                journey(r.layer, arrays, r.backwards)
+                for r, arrays in zip(self.model.repeats, found["loops"], strict=True)
+                if arrays
             ],
         )
 
@@ -160,13 +177,17 @@ class Instrument:
 
 def _count(a: Activation, sizes: Mapping[str, int]) -> int:
     """Return the number of values of a unit."""
-    kept = (s for d, s in enumerate(a.node.shape) if d != a.axis)
+    kept = [s for d, s in enumerate(a.node.shape) if d != a.axis]
+    kept += [t.op.loop.length for t in a.loops]  # type: ignore[union-attr]
     return math.prod(evaluate(s, sizes) for s in kept)
 
 
-def _units(a: Activation, off: np.ndarray, sizes: Mapping[str, int]) -> Units:
-    off = np.atleast_1d(off)
-    return Units(a, off, np.flatnonzero(off == 1).tolist(), _count(a, sizes))
+def _units(
+    a: Activation, off: np.ndarray, shut: np.ndarray, sizes: Mapping[str, int]
+) -> Units:
+    off, shut = np.atleast_1d(off), np.atleast_1d(shut)
+    dead = np.flatnonzero(off == 1).tolist()
+    return Units(a, off, shut, dead, _count(a, sizes))
 
 
 def rms(t: Tensor) -> Tensor:
@@ -185,12 +206,32 @@ def mean(t: Tensor, kept: int | None) -> Tensor:
 
 def idle(a: Activation) -> Tensor:
     """Return, for each unit, the fraction of values without a slope worth the name."""
+    return _share(a, _idle(a))
+
+
+def _idle(a: Activation) -> Tensor:
+    """Return where there is no slope worth the name."""
     wide = cast(a.node, "float64")
     if a.kind in RECTIFIERS:
-        off = elementwise("le", wide, 0.0)
-    elif a.kind == "tanh":  # 1 - t²
-        off = elementwise("gt", elementwise("abs", wide), math.sqrt(1 - FLAT))
-    else:  # s(1 - s), of at most 1/4: (2s - 1)² = 1 - 4s(1 - s)
-        centred = elementwise("abs", elementwise("sub", wide, 0.5))
-        off = elementwise("gt", centred, math.sqrt(1 - FLAT) / 2)
-    return mean(cast(off, "float64"), a.axis)
+        return elementwise("le", wide, 0.0)
+    if a.kind == "tanh":  # 1 - t²
+        return elementwise("gt", elementwise("abs", wide), math.sqrt(1 - FLAT))
+    # s(1 - s), of at most 1/4: (2s - 1)² = 1 - 4s(1 - s)
+    centred = elementwise("abs", elementwise("sub", wide, 0.5))
+    return elementwise("gt", centred, math.sqrt(1 - FLAT) / 2)
+
+
+def _shut(a: Activation) -> Tensor:
+    """Return where a sigmoid is near 0; of others, where a value is 0."""
+    least = (1 - math.sqrt(1 - FLAT)) / 2 if a.kind == "sigmoid" else 0.0
+    return elementwise("le", elementwise("abs", cast(a.node, "float64")), least)
+
+
+def _share(a: Activation, true: Tensor) -> Tensor:
+    """Return, for each unit, the fraction of values at which something holds."""
+    found = mean(cast(true, "float64"), a.axis)
+    for t in reversed(a.loops):
+        loop: Loop = t.op.loop  # type: ignore[union-attr]
+        found = stacked(loop, t.args, found)
+        found = mean(found, found.ndim - 1 if found.ndim > 1 else None)
+    return found

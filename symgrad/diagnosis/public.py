@@ -146,6 +146,7 @@ def _run(
         data,
         arrays={n: np.array(a) for n, a in held.items()},
         extra=extra,
+        given=set(trainer.given if trainer is not None else params or ()),
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from symgrad.diagnosis.evidence import Evidence
 from symgrad.diagnosis.findings import SEVERITIES, Finding, listed
-from symgrad.diagnosis.forecast import Forecast
+from symgrad.diagnosis.forecast import Forecast, bounds_at_data
 from symgrad.drawing.colours import number
 from symgrad.drawing.picture import write
 from symgrad.errors import FormatError
@@ -25,9 +25,11 @@ COLUMNS = {
     "layer": "layer",
     "gradient_norm": "gradient",
     "bound": "bound",
+    "bound_at_data": "bound at data",
     "ratio_to_last": "ratio",
     "first_ratio": "at start",
     "predicted_ratio": "predicted",
+    "through_time": "a step back",
     "update_to_weight": "update/weight",
     "activation_rms": "rms",
     "dead": "dead",
@@ -66,8 +68,11 @@ class Diagnosis:
     def layers(self) -> list[Row]:
         """One row for each layer, in the order of the data; columns as ``COLUMNS``.
 
-        ``bound`` is what the gradient's norm cannot exceed on these data, from the
-        formulas and the present weights (``sg.gradient_bound``).  ``first_ratio`` is
+        ``bound`` is what the gradient's norm cannot exceed for inputs in the range of
+        these data, from the formulas and the present weights (``sg.gradient_bound``);
+        ``bound_at_data`` is a sharper one for these data alone, from the values that
+        the nodes have there.  ``through_time`` is by how much a step of a loop changes
+        a gradient that goes back through time.  ``first_ratio`` is
         the ratio to the last layer before training, ``predicted_ratio`` what mean-field
         theory expects of it (see ``prediction``).
         ``update_to_weight`` is ``‖Δθ‖/‖θ‖`` of the optimizer's next step (NaN without
@@ -75,6 +80,8 @@ class Diagnosis:
         """
         e = self.evidence
         m = e.now if e.now.finite else e.start
+        sharp = self._bounds_at_data()
+        journeys = {j.layer: j.rate for j in m.journeys}
         rows: list[Row] = []
         for layer in e.run.model.layers:
             names = [name_of(p) for p in layer.params]
@@ -90,6 +97,13 @@ class Diagnosis:
                 "gradient_norm": gradient,
                 "first_ratio": _together(e.start.gradients, names),
                 "bound": foreseen.bound if foreseen else math.nan,
+                "bound_at_data": min(
+                    math.hypot(*(sharp.get(n, 0.0) for n in names)),
+                    foreseen.bound,
+                )
+                if sharp and foreseen
+                else math.nan,
+                "through_time": journeys.get(layer.name, math.nan),
                 "ratio_to_last": math.nan,
                 "predicted_norm": foreseen.expected if foreseen else math.nan,
                 "predicted_ratio": foreseen.ratio if foreseen else math.nan,
@@ -110,6 +124,13 @@ class Diagnosis:
             for row in rows:
                 row[column] = float(row[source]) / last if last else math.nan
         return rows
+
+    def _bounds_at_data(self) -> dict[str, float]:
+        e = self.evidence
+        if self.prediction is None or not e.measured or not e.start.finite:
+            return {}
+        params = e.run.now if e.now.finite else e.run.start
+        return bounds_at_data(e.run.model, params, e.run.data)
 
     def __str__(self) -> str:
         counts = [sum(f.severity == s for f in self.findings) for s in SEVERITIES]
@@ -155,6 +176,8 @@ class Diagnosis:
             empty.add("first_ratio")  # the same as the ratio at present
         if self.evidence.measured:
             empty.add("verdict")
+        if "bound_at_data" not in empty:
+            empty.add("bound")  # the sharper one tells more
         return {c: name for c, name in COLUMNS.items() if c not in empty}
 
     def table(self) -> str:

@@ -8,15 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from symgrad.declare.comprehension import Comprehension
-from symgrad.declare.loop import Scan
-from symgrad.declare.tensor import Param, Tensor, topological
-from symgrad.diagnosis.evidence import Evidence
+from symgrad.declare.tensor import Param, Tensor
+from symgrad.diagnosis.evidence import LARGE, Evidence
 from symgrad.diagnosis.findings import Finding, Rule, listed, ranges
 from symgrad.diagnosis.forecast import FADED, GROWN
 from symgrad.diagnosis.layers import dependents, trains
 from symgrad.diagnosis.measure import Measured
+from symgrad.diagnosis.weights import gains
 from symgrad.drawing.colours import number
-from symgrad.train.initialize import fans, name_of
+from symgrad.train.initialize import name_of
 
 FLAT = ("zeros", "ones")  # initialisers that draw nothing
 
@@ -44,18 +44,19 @@ def unreached(e: Evidence) -> Iterator[Finding]:
 def frozen(e: Evidence) -> Iterator[Finding]:
     """Weights that are not trained; random ones are hardly meant so."""
     matrices = [p for p in e.run.model.params if p.ndim > 1 and not trains(p)]
+    adapted = _adapted(e, matrices)
     for p in matrices:
         assert isinstance(p.op, Param)
         init = p.op.init
         random = callable(init) or (isinstance(init, str) and init not in FLAT)
-        unchanged = np.array_equal(e.run.start[name_of(p)], e.run.now[name_of(p)])
-        meant = not random or _adapted(e, p)
+        random = random and name_of(p) not in e.run.given
+        meant = not random or bool(adapted)
+        beside = ", and a trained term is added to it" if p in adapted else ""
         yield Finding(
             "frozen",
             name_of(p),
             "trainable=False; its values are "
-            + ("random" if random and unchanged else "given")
-            + (", and a trained term is added to it" if _adapted(e, p) else ""),
+            f"{'random' if random else 'given'}{beside}",
             ["declared with trainable=False"],
             "Leave it if it is meant to be fixed."
             if meant
@@ -65,67 +66,18 @@ def frozen(e: Evidence) -> Iterator[Finding]:
         )
 
 
-def _adapted(e: Evidence, p: Tensor) -> bool:
-    """Is a trained tensor of its shape added to a weight, as LoRA does?"""
-    live = dependents(e.run.model.order, e.run.model.trainable)
-    for node in e.run.model.order:
-        adds = isinstance(node.op, Comprehension) and node.op.body.fn == "add"
-        if adds and any(a is p for a in node.args):
-            return any(id(a) in live and a.shape == p.shape for a in node.args)
-    return False
+def _adapted(e: Evidence, frozen: Sequence[Tensor]) -> set[Tensor]:
+    """Return the weights to which trained terms of their shape are added, as by LoRA.
 
-
-def gains(e: Evidence) -> dict[str, float]:
-    """Return how each weight of a product scales a typical signal at the start.
-
-    It is the deviation times the root of the fan-in, or of the mean fan, whichever is
-    nearer to 1 (LeCun et al. 1998; Glorot & Bengio 2010).
+    Where there are some, the others are frozen on purpose.
     """
-    found = {}
-    for p in _weights(e):
-        a, b = fans(_shape(p))
-        spread = float(np.std(np.float64(e.run.start[name_of(p)])))
-        both = [spread * math.sqrt(a), spread * math.sqrt((a + b) / 2)]
-        found[name_of(p)] = min(both, key=lambda g: abs(math.log(g)) if g else math.inf)
+    live = dependents(e.run.model.order, e.run.model.trainable)
+    found = set()
+    for node in e.run.model.order:
+        if isinstance(node.op, Comprehension) and node.op.body.fn == "add":
+            trained = any(id(a) in live and a.shape == node.shape for a in node.args)
+            found |= set(frozen) & set(node.args) if trained else set()
     return found
-
-
-def _weights(e: Evidence) -> list[Tensor]:
-    """Return the trained matrices that data are multiplied by, in loops too."""
-    used: dict[int, Tensor] = {}
-    for node, outer in _nodes(e.run.model.order, {}):
-        if not (isinstance(node.op, Comprehension) and node.op.is_contraction):
-            continue
-        for a in node.args:
-            source = _source(a, outer)
-            if trains(source) and source.ndim > 1:
-                used[id(source)] = source
-    return [p for p in used.values() if min(fans(_shape(p))) > 0]
-
-
-Operands = Mapping[int, Tensor]
-
-
-def _nodes(
-    order: Sequence[Tensor], outer: Operands
-) -> Iterator[tuple[Tensor, Operands]]:
-    """Yield each node, those of loops' bodies once, with the operands of its loop."""
-    seen: set[int] = set()
-    for node in order:
-        yield node, outer
-        if isinstance(node.op, Scan) and id(node.op.loop) not in seen:
-            loop = node.op.loop
-            seen.add(id(loop))
-            given = [_source(a, outer) for a in node.args]
-            inner = {id(f): a for f, a in zip(loop.formals, given, strict=True)}
-            yield from _nodes(topological(loop.updates), inner)
-
-
-def _source(t: Tensor, outer: Operands) -> Tensor:
-    """Return what a tensor is before it was moved, and before it entered a loop."""
-    while isinstance(t.op, Comprehension) and t.op.is_movement:
-        t = t.args[0]
-    return outer.get(id(t), t)
 
 
 def profile(e: Evidence, m: Measured) -> list[tuple[str, float, float]]:
@@ -154,7 +106,7 @@ def growth(e: Evidence, m: Measured) -> tuple[float, float, int]:
 
 def initialization(e: Evidence) -> Iterator[Finding]:
     """Weights that start with the wrong size, or all alike."""
-    found = gains(e)
+    found = gains(e.run.model, e.run.start)
     alike = [n for n, g in found.items() if g == 0]
     if found and 2 * len(alike) >= len(found) and len(found) > 1:
         yield Finding(
@@ -167,17 +119,22 @@ def initialization(e: Evidence) -> Iterator[Finding]:
             rank=10,
         )
         return
-    off = {n: g for n, g in found.items() if g and abs(math.log(g)) > math.log(3)}
+    off = {n: g for n, g in found.items() if g and abs(math.log(g)) > math.log(LARGE)}
     if not off or 2 * len(off) < len(found):
+        return
+    if e.overflow:
+        yield _overflowing(off)
         return
     values, gradients, depth = growth(e, e.start)
     last = profile(e, e.start)[-1][1] if depth else 1.0
     flat = _flat(e.start)
     typical = float(np.median(list(off.values())))
     large = typical > 1
-    harmful = (
-        large and (values > 30 or gradients > 100 or last > 20 or flat > 0.5)
-    ) or (not large and (values < 0.03 or gradients < 0.01) and not e.run.model.norms)
+    through = max((j.change for j in e.start.journeys), default=1.0)
+    grows = max(values / 30, gradients / 100, last / 20, through / 20) > 1
+    harmful = (large and (grows or flat > 0.5)) or (
+        not large and (values < 0.03 or gradients < 0.01) and not e.run.model.norms
+    )
     if not harmful:
         return
     yield Finding(
@@ -185,14 +142,30 @@ def initialization(e: Evidence) -> Iterator[Finding]:
         listed(list(off)),
         f"weights scale a signal by {number(typical)} at the start (about 1 is usual); "
         f"values grow by {number(values)} and gradients, backward, by "
-        f"{number(gradients)} over {depth} layers; the last values are about "
-        f"{number(last)}",
+        f"{number(gradients)} over {depth} layers"
+        + (f", by {number(through)} through time" if e.start.journeys else "")
+        + f"; the last values are about {number(last)}",
         [
             f"initial weights are about {number(max(typical, 1 / typical))} times too "
             + ("large" if large else "small")
         ],
         "Initialise with he_normal before relu, glorot_uniform or lecun_normal "
         "otherwise.",
+        rank=11,
+    )
+
+
+def _overflowing(off: Mapping[str, float]) -> Finding:
+    typical = float(np.median(list(off.values())))
+    return Finding(
+        "bad_initialization",
+        listed(list(off)),
+        f"weights scale a signal by {number(typical)} at the start (about 1 is usual), "
+        "and values become infinite; with weights scaled to 1 the loss is finite",
+        [f"initial weights are about {number(typical)} times too large"],
+        "Initialise with he_normal before relu, glorot_uniform or lecun_normal "
+        "otherwise.",
+        "error",
         rank=11,
     )
 
@@ -213,12 +186,12 @@ def predicted(e: Evidence) -> str:
     return f"{said} (measured then: {number(measured)}{', confirmed' if right else ''})"
 
 
-def _shape(p: Tensor) -> tuple[int, ...]:
-    return tuple(s for s in p.shape if isinstance(s, int))  # as sg.param checked
-
-
 def _flat(m: Measured) -> float:
-    parts = [float(u.idle.mean()) for u in m.units if u.activation.kind != "relu"]
+    parts = [
+        float(u.idle.mean())
+        for u in m.units
+        if u.activation.kind != "relu" and not u.activation.gate
+    ]
     return max(parts, default=0.0)
 
 
@@ -231,9 +204,11 @@ def units(e: Evidence) -> Iterator[Finding]:
         if u.activation.kind == "relu" and u.dead and u.telling:
             yield _dead(e, u.activation.layer, u.dead, from_start.dead, count)
         share = float(u.idle.mean())
+        if u.activation.loops:
+            continue  # by layer: recurrence.gates
         if u.activation.kind != "relu" and (share > 0.5 or u.flat):
             early = float(from_start.idle.mean()) > 0.4
-            size = _input_scale(e)
+            size = e.input_scale
             yield Finding(
                 "saturated",
                 f"{u.activation.layer}: units {ranges(u.flat)}"
@@ -279,15 +254,6 @@ def _dead(
         rank=14 if first else 36,
         units=dead,
     )
-
-
-def _input_scale(e: Evidence) -> float:
-    sizes = [
-        float(np.sqrt(np.mean(np.square(np.float64(e.run.data[name_of(t)])))))
-        for t in e.run.model.inputs
-        if t.dtype.startswith("float") and t.ndim > 1
-    ]
-    return sizes[0] if sizes else 1.0
 
 
 def depth(e: Evidence) -> Iterator[Finding]:

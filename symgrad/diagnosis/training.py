@@ -9,6 +9,8 @@ import numpy as np
 
 from symgrad.diagnosis.evidence import TRIAL_STEPS, Evidence
 from symgrad.diagnosis.findings import Finding
+from symgrad.diagnosis.measure import Measured
+from symgrad.diagnosis.recurrence import by_loop, stuck
 from symgrad.drawing.colours import number
 
 LEFT = 0.1  # a loss above this part of the first one has not been learned
@@ -46,9 +48,8 @@ def nan(e: Evidence, found: list[Finding]) -> Iterator[Finding]:
             return
     where = "the loss" if not math.isfinite(e.start.loss) else "training"
     grown = [f.kind for f in found if f.kind in ("bad_initialization", "exploding")]
-    if (
-        "exploding" in grown and "not finite)" in e.nan
-    ):  # of infinities that the layers before made
+    # of infinities that the layers before made
+    if grown and (e.overflow or "not finite)" in e.nan):
         causes, advice = grown, f"Deal with {grown[0].replace('_', ' ')} first."
         yield Finding("nan", where, e.nan, causes, advice, "error", rank=89)
         return
@@ -77,7 +78,8 @@ def rate_too_high(e: Evidence, found: list[Finding]) -> Iterator[Finding]:
     heals = smaller > 0.05 and smaller > max(same, 0.0) + 0.1
     better = e.again > max(e.achieved, 0.0) + 0.1
     hurt = any(f.rank > LATE and f.severity != "note" for f in found)
-    better = better or (hurt and 1 - e.again < 0.3 * e.remaining)
+    spares = hurt and e.again > e.achieved - 0.02 and not _harmed(e.instead)
+    better = better or spares or (hurt and 1 - e.again < 0.3 * e.remaining)
     better = better and e.run.steps >= 20
     if not (better or (symptom and (sharp or heals))) or _noisy(e):
         return
@@ -96,8 +98,10 @@ def rate_too_high(e: Evidence, found: list[Finding]) -> Iterator[Finding]:
         )
     if better:
         shown.append(
-            f"from the start, {e.again_steps} steps with a smaller one reach "
-            f"{_percent(e.again)}, all steps with this one {_percent(e.achieved)}"
+            f"from the start, {e.again_steps} steps with a smaller rate take "
+            f"{_percent(e.again)} off the loss, all steps with this one "
+            f"{_percent(e.achieved)}"
+            + ("; they leave no layer dead or saturated, this one does" * spares)
         )
     broken = [f for f in found if f.rank > LATE and f.severity == "error"]
     yield Finding(
@@ -108,6 +112,19 @@ def rate_too_high(e: Evidence, found: list[Finding]) -> Iterator[Finding]:
         f"Lower the learning rate{_below(e, steepest)}.",
         "error" if e.diverged or broken else "warning",
         rank=30,
+    )
+
+
+def _harmed(m: Measured | None) -> bool:
+    """Is there a layer that is mostly dead or saturated?"""
+    if m is None:
+        return True
+    loops = any(map(stuck, by_loop(m).values()))
+    return loops or any(
+        len(u.dead) >= 0.4 * len(u.idle)
+        if u.activation.kind == "relu"
+        else not u.activation.loops and u.idle.mean() > 0.5
+        for u in m.units
     )
 
 
@@ -130,6 +147,8 @@ def _noisy(e: Evidence) -> bool:
     stable = e.product is None or e.limit is None or e.product < e.limit
     # Of a loss that has fallen a good way, a part of what is left.
     helps = gain > 0.1 or (e.remaining > LEFT and gain > e.remaining / 4)
+    # Where the loss jumps, more than a smaller rate gives.
+    helps = helps or (e.oscillates and gain > 0.05 and gain > _smaller(e) / 2)
     return helps and stable and e.noise > 4 * e.run.batch
 
 
@@ -155,18 +174,13 @@ def batch_too_small(e: Evidence, found: list[Finding]) -> Iterator[Finding]:
 
 def rate_too_low(e: Evidence, found: list[Finding]) -> Iterator[Finding]:
     """Steps so short that little is learned."""
-    if e.nan or e.diverged or not e.trials or e.run.steps < 20 or e.remaining < 0.5:
+    if e.nan or e.remaining < 0.5 or not e.slow:
         return
     if any(f.severity != "note" for f in found):
         return
     same = e.trials["same"]
     larger = max(v for name, v in e.trials.items() if name.startswith("rate*"))
     product = e.product
-    # Far below what the curvature allows, a small gain in few steps is telling too.
-    short = product is not None and e.limit is not None and product < e.limit / 1000
-    telling = larger > (max(same + 0.02, 5 * same) if short else same + 0.15)
-    if same >= 0.05 or not telling:
-        return
     curvature = f"lr·sharpness = {number(product)}; " if product is not None else ""
     yield Finding(
         "learning_rate_too_low",
@@ -202,7 +216,9 @@ def _rank(f: Finding) -> int:
 
 
 def _percent(part: float) -> str:
-    return f"{part:.0%}" if math.isfinite(part) else "−∞"
+    if not math.isfinite(part):
+        return "−∞"
+    return f"{part:.0%}" if abs(part) < 10 else f"{number(part)} times all"
 
 
 RULES: tuple[Rule, ...] = (nan, rate_too_high, batch_too_small, rate_too_low, symptoms)

@@ -22,7 +22,7 @@ from symgrad.declare.tensor import (
 )
 from symgrad.derivation.reverse import check_wrt, flatten, unflatten
 from symgrad.errors import GraphError, ShapeError
-from symgrad.prediction.facts import Facts, Known
+from symgrad.prediction.facts import Facts, Known, times
 from symgrad.prediction.flow import Edge, Flow
 from symgrad.prediction.meanfield import MeanField
 from symgrad.prediction.measured import measured
@@ -97,7 +97,7 @@ class Bound:
         total = 1.0
         rows: list[tuple[str, str, str, str]] = []
         for factor in self.factors:
-            total = _times(total, factor.value)
+            total = times(total, factor.value)
             if factor.paths or not _is_one(factor.value):
                 says = _inline(factor) if factor.paths else factor.says
                 rows.append(
@@ -375,7 +375,7 @@ def product(factors: Sequence[Factor]) -> float:
     """Return the product of the factors' values."""
     total = 1.0
     for f in factors:
-        total = _times(total, f.value)
+        total = times(total, f.value)
     return total
 
 
@@ -414,10 +414,6 @@ def _paths(factors: Sequence[Factor]) -> Iterator[tuple[Factor, ...]]:
     for head in heads:
         for tail in _paths(rest):
             yield (*head, *tail)
-
-
-def _times(a: float, b: float) -> float:
-    return 0.0 if a == 0 or b == 0 else a * b
 
 
 def _is_one(v: float) -> bool:

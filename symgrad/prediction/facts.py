@@ -17,6 +17,15 @@ Axes = frozenset[int]
 SLACK = 1 + 1e-12  # for what rounding takes away from a sum of squares
 
 
+def times(a: float, b: float) -> float:
+    """Return a product of bounds, in which 0·∞ is 0: what is 0 stays 0.
+
+    >>> times(0.0, math.inf), times(2.0, 3.0)
+    (0.0, 6.0)
+    """
+    return 0.0 if a == 0 or b == 0 else a * b
+
+
 class Facts:
     """What is known of a tensor's values before they are computed.
 

@@ -30,7 +30,7 @@ from symgrad.declare.tensor import (
 )
 from symgrad.prediction.blocks import Block, block_of
 from symgrad.prediction.cones import Cone, cone_of
-from symgrad.prediction.facts import Facts, Known
+from symgrad.prediction.facts import Facts, Known, times
 from symgrad.prediction.loops import Steps
 from symgrad.prediction.matrices import matrix_factors
 from symgrad.prediction.norms import contraction_norm, linear_norm, used_factors
@@ -192,7 +192,7 @@ class Flow:
     def _looped(self, node: Tensor, op: Scan) -> Iterable[Edge]:
         steps = self.steps_of(node)
         for n, factor in enumerate(steps.factors(op)):
-            says = f"{steps.length} steps: {factor:.4g}"
+            says = f"{steps.length} steps ≤ {factor:.4g}"
             yield Edge(node, node.args[n], factor, says, operand=n)
 
     def accumulate(
@@ -210,7 +210,7 @@ class Flow:
                 continue
             for edge in self.edges(node):
                 into.setdefault(id(edge.source), []).append(edge)
-                part = _times(total, edge.factor)
+                part = times(total, edge.factor)
                 totals[id(edge.source)] = totals.get(id(edge.source), 0.0) + part
         return totals, into
 
@@ -280,10 +280,6 @@ def _slope_text(cone: Cone, name: str, value: str) -> str:
         others = [t for n, t in cone.leaves.items() if n != name]
         return f"max|{' '.join(map(_operand, others))}| ≤ {value}"
     return f"sup|∂{body.fn}| = {value}"
-
-
-def _times(a: float, b: float) -> float:
-    return 0.0 if a == 0 or b == 0 else a * b
 
 
 def _root(factor: float) -> str:

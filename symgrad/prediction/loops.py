@@ -97,7 +97,7 @@ class Steps:
 
     def factors(self, op: Scan) -> list[float]:
         """Return by how much a result's cotangent grows on its way to each operand."""
-        vectors, elements, shared = self.sweep(op, self._row)
+        vectors, elements, shared = self.sweep(op, self.row)
         return [
             *np.linalg.norm(vectors, axis=1),
             *(_norm(e) for e in elements),
@@ -138,8 +138,40 @@ class Steps:
                 vectors[op.number, t] += 1.0
         return vectors, elements, shared
 
-    def _row(self, t: int, top: Tensor) -> np.ndarray:
-        """Return the path sums from a value of the body to its formals."""
+    def back(
+        self, results: Sequence[Scan], row: Callable[[int, Tensor], np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Follow a cotangent of 1 of the last step's results back to the first step.
+
+        Args:
+            results: those that have it.
+            row: as for ``sweep``.
+
+        Returns:
+            What it is at each carry before the last step, and the matrix by which the
+            steps before that one multiply it.
+        """
+        count, last = len(self.loop.updates), self.length - 1
+        ends = np.zeros((count, 1))
+        for op in results:
+            if isinstance(op, Final | States):
+                ends[op.number] = 1.0
+        ends = _product(self._carried(last, row), ends)[:, 0]
+        for op in results:
+            if isinstance(op, Stacked):
+                ends += row(last, op.value)[:count]
+        found = np.eye(count)
+        for t in reversed(range(last)):
+            found = _product(self._carried(t, row), found)
+        return ends, found
+
+    def _carried(self, t: int, row: Callable[[int, Tensor], np.ndarray]) -> np.ndarray:
+        """Return the factors from each update of a step to each carry before it."""
+        count = len(self.loop.updates)
+        return np.stack([row(t, u)[:count] for u in self.loop.updates]).T
+
+    def row(self, t: int, top: Tensor) -> np.ndarray:
+        """Return the path sums from a value of the body to its formals, at a step."""
         flow = self.flows[t]
         key = (id(flow), id(top))
         if key not in self._rows:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from symgrad.declare.linear_algebra import LinearAlgebra
-from symgrad.prediction.facts import Facts, Known
+from symgrad.prediction.facts import Facts, Known, times
 
 SLACK = 1 + 1e-9
 
@@ -35,9 +35,9 @@ def matrix_factors(
     if op.name == "solve":
         (right,) = others
         rank = len(right.shape)
-        answer = _times(inverse, right.norm(range(rank - 2, rank)))
+        answer = times(inverse, right.norm(range(rank - 2, rank)))
         return [
-            _said(_times(inverse, answer), "‖A⁻¹‖·‖A⁻¹B‖"),
+            _said(times(inverse, answer), "‖A⁻¹‖·‖A⁻¹B‖"),
             _said(inverse, "‖A⁻¹‖"),
         ]
     if op.name == "logabsdet":
@@ -61,10 +61,6 @@ def singular_values(matrices: Facts) -> tuple[float, float]:
     rounding = 1e-14 * float(found.max()) * matrices.shape[-1]
     low = max(float(found.min()) - rounding, 0.0)
     return low / SLACK, float(found.max()) * SLACK
-
-
-def _times(a: float, b: float) -> float:
-    return 0.0 if a == 0 or b == 0 else a * b
 
 
 def _said(value: float, text: str) -> tuple[float, str]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from symgrad.declare import scalar
 from symgrad.declare.comprehension import Comprehension, Index, Read
-from symgrad.prediction.facts import Facts, Known
+from symgrad.prediction.facts import Facts, Known, times
 
 SPECTRAL_SLACK = 1 + 1e-9
 LARGEST = 2048  # rows or columns of which eigenvalues are computed
@@ -87,14 +87,10 @@ def contraction_norm(
     own = c.reads[k]
     general = math.sqrt(rows(c, extents) * multiplicity(own.index, extents))
     for _, facts in others:
-        general = _times(general, facts.norm([]))
+        general = times(general, facts.norm([]))
     if len(others) != 1 or c.target is not None:
         return general
     return min(general, _matrix_norm(c, own, *others[0], extents))
-
-
-def _times(a: float, b: float) -> float:
-    return 0.0 if a == 0 or b == 0 else a * b
 
 
 def _matrix_norm(
@@ -121,9 +117,9 @@ def _matrix_norm(
     batch = [a for a in theirs if a in mine and a < c.rank]
     known = isinstance(facts, Known) and not c.guards and not _mixed(other)
     if not known or any(not isinstance(i.constant, int) for i in other.index):
-        times = math.sqrt(math.prod(extents[a] for a in (*summed, *window)))
+        spread = math.sqrt(math.prod(extents[a] for a in (*summed, *window)))
         dims = {theirs[a] for a in (*inner, *outer, *summed, *window)}
-        return _times(repeated * times, facts.norm(dims))
+        return times(repeated * spread, facts.norm(dims))
     assert isinstance(facts, Known)
     order = [*batch, *window, *summed, *inner, *outer]
     array = _arranged(facts.array.astype(float), other, theirs, order, extents)
@@ -133,7 +129,7 @@ def _matrix_norm(
 
     shape = (size(batch), *(extents[a] for a in window), size(summed))
     matrices = array.reshape(*shape, size(inner), size(outer)).sum(1 + len(window))
-    return _times(repeated, convolution_norm(matrices, len(window)))
+    return times(repeated, convolution_norm(matrices, len(window)))
 
 
 def _arranged(

@@ -11,7 +11,7 @@ from symgrad.declare.comprehension import Comprehension, Read
 from symgrad.declare.tensor import Reshape, Tensor
 from symgrad.prediction.blocks import Block
 from symgrad.prediction.cones import Cone
-from symgrad.prediction.facts import Axes, Facts
+from symgrad.prediction.facts import Axes, Facts, times
 from symgrad.prediction.norms import contraction_norm, used_factors
 from symgrad.prediction.supremum import greatest_slope, image
 
@@ -89,8 +89,8 @@ def _fibre(
     if body.fn == "mul" and plain and len(leaves) == 2:
         a, b = leaves
         return min(
-            _times(flow.facts[a].norm([]), leaf(b)),
-            _times(flow.facts[b].norm([]), leaf(a)),
+            times(flow.facts[a].norm([]), leaf(b)),
+            times(flow.facts[b].norm([]), leaf(a)),
         )
     if body.fn == "div" and plain and len(leaves) == 2:
         a, b = leaves
@@ -106,11 +106,7 @@ def _fibre(
     around = ((name, (min(low, 0.0), max(high, 0.0))),)  # the way from 0 to x
     slope = greatest_slope(body, name, around).value
     count = math.prod(shape[a] for a in axes)
-    return at_zero * math.sqrt(count) + _times(slope, leaf(t))
-
-
-def _times(a: float, b: float) -> float:
-    return 0.0 if a == 0 or b == 0 else a * b
+    return at_zero * math.sqrt(count) + times(slope, leaf(t))
 
 
 # -- statements ------------------------------------------------------------------------
@@ -155,8 +151,8 @@ def _of_one(flow: Flow, node: Tensor, c: Comprehension, k: int) -> Facts:
     if c.reduce == "sum":
         least = 0 if c.guards else count
         low, high = (
-            min(_times(n, low) for n in (least, count)),
-            max(_times(n, high) for n in (least, count)),
+            min(times(n, low) for n in (least, count)),
+            max(times(n, high) for n in (least, count)),
         )
     elif c.reduce == "prod":
         size = (
@@ -169,13 +165,13 @@ def _of_one(flow: Flow, node: Tensor, c: Comprehension, k: int) -> Facts:
         frozenset(a for d in key if isinstance(a := axis_of.get(d), int) and a < c.rank)
         for key in x.keys
     }
-    times = math.sqrt(count) if c.reduce == "sum" else 1.0
+    terms = math.sqrt(count) if c.reduce == "sum" else 1.0
     norms = {}
     if c.reduce != "prod":
         for axes in keys | {frozenset(range(c.rank))}:
             dims, repeated = _own(c.reads[k], axes | set(c.reduced))
             spread = math.prod(extents[a] for a in repeated)
-            norms[axes] = _times(times * math.sqrt(spread), x.norm(dims))
+            norms[axes] = times(terms * math.sqrt(spread), x.norm(dims))
     return Facts(shape, low, high, norms)
 
 
@@ -189,7 +185,7 @@ def _contraction(
     count = math.prod(extents[a] for a in reduced)
     top = float(count)
     for _, facts in parts:
-        top = _times(top, facts.norm([]))
+        top = times(top, facts.norm([]))
     norms: dict[Axes, float] = {}
     if len(parts) == 2:
         fibres = []
@@ -197,7 +193,7 @@ def _contraction(
             dims, repeated = _own(read, reduced)
             spread = math.sqrt(math.prod(extents[a] for a in repeated))
             fibres.append(spread * facts.norm(dims))
-        top = min(top, _times(*fibres))
+        top = min(top, times(*fibres))
         for n, k in enumerate(factors):
             _add_products(c, k, parts[n], parts[1 - n], extents, norms)
     return Facts(flow.shape(node), -top, top, norms)
@@ -227,7 +223,7 @@ def _add_products(
                 continue
             axes = frozenset(range(c.rank))
             dims = list(range(len(read.index)))
-        value = _times(norm, facts.norm(dims))
+        value = times(norm, facts.norm(dims))
         norms[axes] = min(norms.get(axes, math.inf), value)
 
 

@@ -30,6 +30,12 @@ QUICK = {
     ("stop_gradient", runs.D),
     ("log of a scale", runs.R),
     ("MLP, SGD", runs.D),
+    ("RNN, Adam 0.3", runs.A),
+    ("RNN × 10", runs.A),
+    ("RNN, gain 0.3", runs.A),
+    ("RNN, biases 8", runs.A),
+    ("linear RNN, gain 1.8", runs.A),
+    ("VAE × 10", runs.V),
 }
 FAST = [c for c in runs.CASES if (c.name, c.kind) in QUICK]
 

@@ -10,7 +10,7 @@ import symgrad as sg
 from symgrad.diagnosis.layers import model_of
 from symgrad.diagnosis.measure import Instrument
 from symgrad.diagnosis.sharpness import Sharpness, noise_scale
-from symgrad.diagnosis.structure import gains
+from symgrad.diagnosis.weights import gains
 
 rng = np.random.default_rng(0)
 DATA = {"x": rng.normal(size=(40, 5)), "y": rng.normal(size=(40, 3))}
@@ -124,7 +124,8 @@ def test_weights_inside_a_loop_are_seen():
     params = sg.init(loss)
     params["cell/U"] = 10 * params["cell/U"]
     data = {"x": np.random.default_rng(0).normal(size=(32, 5, 8))}
-    scale = gains(sg.diagnose(loss, data, params).evidence)
+    run = sg.diagnose(loss, data, params).evidence.run
+    scale = gains(run.model, run.start)
     assert set(scale) == {"cell/W", "cell/U", "out/W"}
     assert scale["cell/U"] > 4
     assert 0.5 < scale["cell/W"] < 2

@@ -318,7 +318,7 @@ def test_a_product_over_steps():
         2 * math.sqrt(sum(0.25**n for n in range(7))), rel=1e-6
     )
     assert bound["W"].value == math.inf  # nothing is known of the first state
-    assert "7 steps: 0.007813" in str(bound["h"])
+    assert "7 steps ≤ 0.007813" in str(bound["h"])
     spans = {"x": (-1, 1), "h": (0, 0)}
     assert sg.gradient_bound(loss, W, intervals=spans).value < math.inf
     every = sg.gradient_bound(sg.sum(states), h0)

@@ -49,7 +49,8 @@ def nan(e: Evidence, found: list[Finding]) -> Iterator[Finding]:
     where = "the loss" if not math.isfinite(e.start.loss) else "training"
     grown = [f.kind for f in found if f.kind in ("bad_initialization", "exploding")]
     # of infinities that the layers before made
-    if grown and (e.overflow or "not finite)" in e.nan):
+    beyond = "exploding" in grown and "not finite)" in e.nan
+    if grown and (e.overflow or beyond):
         causes, advice = grown, f"Deal with {grown[0].replace('_', ' ')} first."
         yield Finding("nan", where, e.nan, causes, advice, "error", rank=89)
         return

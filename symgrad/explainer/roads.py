@@ -57,13 +57,15 @@ class Highway:
 
     @cached_property
     def chosen(self) -> list[Residual]:
-        """The blocks of it that a picture has room for."""
+        """The blocks of it that a picture has room for, attention with its mlp."""
         assert self.road is not None
-        every = self.road.residuals
+        every = list(self.road.residuals)
         if len(every) <= MOST:
-            return list(every)
-        places = np.linspace(0, len(every) - 1, MOST).round().astype(int)
-        return [every[k] for k in places]
+            return every
+        size = 2 if _take_turns(every) else 1
+        groups = [every[k : k + size] for k in range(0, len(every), size)]
+        places = np.linspace(0, len(groups) - 1, MOST // size).round().astype(int)
+        return [r for k in places for r in groups[k]]
 
     @cached_property
     def _ways(self) -> Ways:
@@ -146,6 +148,14 @@ def highway(s: Subject) -> Highway | None:
         return None
     found = Highway(s)
     return found if found.road is not None and found.is_used else None
+
+
+def _take_turns(found: list[Residual]) -> bool:
+    """Say whether each block of attention is followed by one without."""
+    kinds = list(map(attends, found))
+    return len(kinds) % 2 == 0 and all(
+        a and not b for a, b in zip(kinds[::2], kinds[1::2], strict=True)
+    )
 
 
 def attends(r: Residual) -> bool:

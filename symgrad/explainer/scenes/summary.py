@@ -47,7 +47,9 @@ def _rows(s: Subject, d: Diagnosis) -> list[dict[str, Any]]:
     others = [u for u in now.units if u.activation.kind != "relu"]
     dead, total = sum(len(u.dead) for u in relus), sum(len(u.idle) for u in relus)
     flat = [float(u.idle.mean()) for u in others]
-    reach = f"× {signed(backward)} over {depth} layers" if depth > 2 else "too shallow"
+    reach = (
+        f"× {signed(backward)} over {s.depth} layers" if depth > 2 else "too shallow"
+    )
     rows = [
         ("vanishing", "gradient, first layer ÷ last", reach, {"vanishing"}),
         ("exploding", "the same, far over 1", reach, {"exploding"}),

@@ -14,7 +14,7 @@ from symgrad.explainer.subject import Subject
 def scene(s: Subject) -> Scene:
     """Return the scene."""
     h, note = _choose(s)
-    kinds = ["attention" if attends(r) else "ffn" for r in h.chosen]
+    kinds = ["attention" if attends(r) else "mlp" for r in h.chosen]
     sizes = h.sizes
     blocks = []
     gradient = h.along
@@ -45,17 +45,20 @@ def scene(s: Subject) -> Scene:
     pair = {"kind": "lines", "columns": True, "lines": [
         line(update("attention"), "each place looks at the others", at=0.8,
              tone="forward"),
-        line(update("ffn"), "and thinks about what it saw", at=1.8, tone="forward"),
+        line(update("mlp"), "and thinks about what it saw", at=1.8, tone="forward"),
     ]}  # fmt: skip
     parts = [v.by_road for v in h.shares if not math.isnan(v.by_road)]
+    assert h.road is not None
+    every = len(h.road.residuals)
+    left = f" ({len(blocks)} are drawn)" if every > len(blocks) else ""
     low, high = (sized(pick(parts)) if parts else "none" for pick in (min, max))
     return Scene(
         "transformer", "A transformer is a road", 9.0,
         [
-            (0.0, "A transformer keeps one stream; attention and perceptron (ffn) add "
+            (0.0, "A transformer keeps one stream; attention and perceptron (mlp) add "
                   "to it."),
             (3.2, f"Measured rms of the stream: {signed(sizes[0])} at first, "
-                  f"{signed(sizes[-1])} after {plural(len(blocks), 'block')}."),
+                  f"{signed(sizes[-1])} after {plural(every, 'block')}{left}."),
             (5.6, f"Backward, {low if low == high else f'{low} to {high}'} of the "
                   "gradient takes the road, block by block."),
         ],

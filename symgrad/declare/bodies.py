@@ -41,8 +41,12 @@ def with_args(node: Tensor, args: Sequence[Tensor]) -> Tensor:
 
 
 def formal(number: int, like: Tensor) -> Tensor:
-    """Return argument ``number`` of a body, of the shape and type of a tensor."""
-    return make(Formal(number), (), like.shape, like.dtype)
+    """Return argument ``number`` of a body, of the shape and type of a tensor.
+
+    It is in no scope, as all bodies share it.
+    """
+    with exact_scope(""):
+        return make(Formal(number), (), like.shape, like.dtype)
 
 
 def number_of(formal: Tensor) -> int:

@@ -45,7 +45,7 @@ margin:.3rem 0 0}
 .sg-report dt{color:var(--soft)}.sg-report dd{margin:0}
 .sg-report .scroll{overflow-x:auto}
 .sg-report .picture{background:#fff;padding:.5rem;border-radius:6px;
-max-height:48rem;overflow:auto;border:1px solid var(--rule)}
+overflow-x:auto;border:1px solid var(--rule)}
 .sg-report pre{font:13px/1.6 ui-monospace,monospace;margin:0;color:var(--ink);
 background:none}
 .sg-report summary{cursor:pointer;color:var(--soft)}

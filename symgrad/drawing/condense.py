@@ -169,9 +169,20 @@ class _Graph:
                 found.add(self._with_bias(t, absorbed))
                 below = (source(a) for a in t.args)
                 found |= {a for a in below if self._is_operation(a)}
+        found |= {t for t in self.order if self._is_compared(t)}
         found -= absorbed | self.between
         found |= {t for t in self.order if self._is_join(t, found)}
         return found
+
+    def _is_compared(self, t: Tensor) -> bool:
+        """Return True for an answer whose difference from data is an error."""
+        return self._is_operation(t) and any(
+            _name(u) == "sub"
+            and any(isinstance(source(a).op, Input) and a is not t for a in u.args)
+            and all(a.shape == t.shape for a in u.args)
+            and any(_name(v) in ("pow", "square", "abs") for v in self.users[u])
+            for u in self.users[t]
+        )
 
     def _is_product(self, t: Tensor) -> bool:
         """Return True for a contraction of several operands, a window or a lookup."""

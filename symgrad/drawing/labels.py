@@ -29,7 +29,7 @@ from symgrad.drawing.loops import (
 from symgrad.drawing.names import short_names
 from symgrad.drawing.parts import back_text, chain_text, part_names
 from symgrad.drawing.states import result_name
-from symgrad.drawing.titles import title_of
+from symgrad.drawing.titles import ACTIVATIONS, title_of
 from symgrad.notation.indexed import Indexed
 from symgrad.notation.local import (
     local_form,
@@ -84,7 +84,8 @@ class Labels:
                 self.names[head] = known
                 namer.taken.add(known)
             else:
-                namer.name(head, term or ZERO)  # nothing to tell a letter by
+                letter = "H" if self.titles[head] in ACTIVATIONS else ""
+                namer.name(head, term or ZERO, letter)  # ZERO tells no letter
 
     def _define(self, box: Box) -> Term | None:
         """Find the title and the formula of a box; return its term, if it has one."""
@@ -222,6 +223,8 @@ class Labels:
                 if len(text) > WIDEST:
                     title = self.titles[box.head] or self.shown(box.head)
                     text = f"∂{title}/∂{self.shown(s)}"
+                    if title in ACTIVATIONS and len(box.sources) == 1:
+                        text = f"⊙ {title}′({self.shown(s)})"
                 found[s] = Local(text, form)
         return found
 

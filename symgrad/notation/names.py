@@ -77,9 +77,9 @@ class Namer:
         self.forward = set(forward)
         self.matrices = set(matrices)
 
-    def name(self, t: Tensor, term: Term) -> str:
-        """Return a new name for a definition, and remember it."""
-        letter = self._letter(t, term)
+    def name(self, t: Tensor, term: Term, letter: str = "") -> str:
+        """Return a new name for a definition, of a letter, and remember it."""
+        letter = letter or self._letter(t, term)
         number = _number(t.scope) or self._from_parts(letter, term)
         if letter == "t" and t in self.matrices:
             free = (n for n in "KCMSQ" if n not in self.taken)

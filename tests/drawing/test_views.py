@@ -326,3 +326,17 @@ def test_norms_of_many_tensors_are_those_of_few(monkeypatch):
     few = draw(loss, "flow", data=data).dot
     monkeypatch.setattr("symgrad.drawing.measure.MANY", 3)
     assert draw(loss, "flow", data=data).dot == few
+
+
+def test_an_answer_is_not_a_part_of_its_error():
+    """The delta rule: the activation before a squared error is a box of its own."""
+    x, y = sg.input("x", ("n", 4)), sg.input("y", ("n", 3))
+    z = x @ sg.param("W", (4, 3))
+    texts = said(draw(sg.mean((sg.sigmoid(z) - y) ** 2), view="gradient").dot)
+    assert {"sigmoid H = σ(Z)", "2 (H − y) / (3 n)", "⊙ H ⊙ (1 − H)"} <= set(texts)
+    texts = said(draw(sg.mean((sg.softmax(z) - y) ** 2), view="gradient").dot)
+    assert "P ⊙ (· − (· ⊙ P) 𝟏 𝟏ᵀ)" in texts
+    texts = said(draw(sg.mean((sg.gelu(z) - y) ** 2), view="gradient").dot)
+    assert "⊙ gelu′(Z)" in texts
+    texts = said(draw(sg.nn.mse(sg.nn.layer_norm(x), sg.input("t", ("n", 4)))).dot)
+    assert any("normalise" in t for t in texts)

@@ -79,3 +79,12 @@ def number(value: float) -> str:
     mantissa, _, exponent = f"{value:.1e}".partition("e")
     digits = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
     return f"{mantissa}·10{digits}"
+
+
+def rounded(value: float, digits: int, group: str = "") -> str:
+    """Return a number with so many digits and a true minus; thousands by ``group``."""
+    if 10**digits <= abs(value) < 10 ** (digits + 2):
+        return f"{value:{group}.0f}".replace("-", "−")
+    if value == 0 or 1e-3 <= abs(value) < 10**digits:
+        return f"{value:.{digits}g}".replace("-", "−")
+    return number(value).replace("-", "−", 1)

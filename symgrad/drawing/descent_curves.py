@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from symgrad.declare.tensor import Input, Param, Tensor, topological
-from symgrad.drawing.colours import number
+from symgrad.drawing.colours import number, rounded
 from symgrad.errors import GraphError, ShapeError
 
 SAMPLES = 400  # of a curve that costs little; a model's is sampled less
@@ -208,8 +208,4 @@ def parsed(text: str, count: int | None = None) -> tuple[Any, list[str]]:
 
 def exact(value: float) -> str:
     """Return a number with four digits and a true minus."""
-    if 1e4 <= abs(value) < 1e6:
-        return f"{value:.0f}".replace("-", "−")
-    if value == 0 or 1e-3 <= abs(value) < 1e4:
-        return f"{value:.4g}".replace("-", "−")
-    return number(value).replace("-", "−", 1)
+    return rounded(value, 4)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from symgrad.drawing.colours import number
+from symgrad.drawing.colours import rounded
 
 Figure = dict[str, Any]
 MOST_CELLS = 10
@@ -98,11 +98,7 @@ def cells(values: np.ndarray, most: int = MOST_CELLS) -> tuple[np.ndarray, list[
 
 def signed(value: float) -> str:
     """Return a number with three digits and a true minus."""
-    if 1000 <= abs(value) < 1e5:
-        return f"{value:,.0f}".replace("-", "−")
-    if value == 0 or 1e-3 <= abs(value) < 1000:
-        return f"{value:.3g}".replace("-", "−")
-    return number(value).replace("-", "−", 1)
+    return rounded(value, 3, ",")
 
 
 def plural(count: int, word: str) -> str:

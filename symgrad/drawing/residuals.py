@@ -27,6 +27,7 @@ from symgrad.declare.tensor import (
     exact_scope,
     topological,
 )
+from symgrad.drawing.scopes import common
 
 #: A value that is added more often than this starts a recurrence, not roads.
 REUSED = 2
@@ -81,8 +82,8 @@ class Residual:
     def name(self) -> str:
         """The scope in which the blocks are computed, or that of most weights in it."""
         members = [m for b in self.blocks for m in b.members if m.scope]
-        common = _common([m.scope for m in members])
-        return _heaviest(members, common) or self.add.scope or "f"
+        shared = "/".join(common(tuple(m.scope.split("/")) for m in members))
+        return _heaviest(members, shared) or self.add.scope or "f"
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,19 +100,6 @@ class Road:
     residuals: tuple[Residual, ...]
     stations: tuple[tuple[Tensor, ...], ...]
     owner: Residual | None
-
-
-def _common(scopes: Sequence[str]) -> str:
-    """Return the longest path that all scopes begin with."""
-    if not scopes:
-        return ""
-    parts = [s.split("/") for s in scopes]
-    kept = []
-    for column in zip(*parts, strict=False):
-        if len(set(column)) > 1:
-            break
-        kept.append(column[0])
-    return "/".join(kept)
 
 
 def _heaviest(members: Sequence[Tensor], scope: str) -> str:
